@@ -1,0 +1,40 @@
+/**
+ * The contract of a tier below the shared table: bytes in, bytes out, and the larger version wins.
+ *
+ * One suite (test/tiers/tier-suite.ts) holds every implementation to it. Timeout, retry and circuit breaker wrap a
+ * tier from outside (src/resolve/guard.ts); a tier has none of its own.
+ */
+import type { Version } from './clock.js';
+
+export interface TierWrite {
+  /** Storage key, see `keys.ts`. */
+  readonly key: Uint8Array;
+  /** A packed record or tombstone. The tier does not change it and does not keep the array after it resolved. */
+  readonly value: Uint8Array;
+  readonly version: Version;
+}
+
+export interface Tier {
+  readonly name: 'lmdb' | 'redis' | 'mongodb';
+
+  /**
+   * Values in the order of the keys, `undefined` where there is none. May answer at once.
+   * A returned array is the caller's until the next call into this tier.
+   */
+  getMany(
+    keys: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | undefined)[]> | readonly (Uint8Array | undefined)[];
+
+  /**
+   * Writes each value whose version is larger than the one held, and resolves when all are durable. The result has a
+   * place per write: `null` when it was applied, else the version held, which is equal or larger.
+   * Writes of one key within one call apply in order.
+   * @throws HeadraceError `disk-full` before anything of the call is written, `unavailable` when the tier fails.
+   */
+  putMany(writes: readonly TierWrite[]): Promise<readonly (Version | null)[]>;
+
+  /** Removes without a tombstone (dropped views, expired records). Resolves when durable. */
+  deleteMany(keys: readonly Uint8Array[]): Promise<void>;
+
+  close(): Promise<void>;
+}
