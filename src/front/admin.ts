@@ -1,0 +1,58 @@
+/** The control plane: what the admin port answers. `/livez` and `/readyz` are open, all else asks for the admin key. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { problemOf } from '../base/errors.js';
+import type { Exchange, Handler } from './front.js';
+import { JSON_TYPE } from './media.js';
+
+export type Readiness = 'starting' | 'ready' | 'draining';
+
+export interface AdminOptions {
+  /** '' asks for none. */
+  readonly key: string;
+  readonly readiness: () => Readiness;
+}
+
+const ANSWER = ['content-type', JSON_TYPE, 'cache-control', 'no-store'] as const;
+const READING = ['GET', 'HEAD'];
+
+export function adminHandler({ key, readiness }: AdminOptions): Handler {
+  const paths: Readonly<Record<string, (exchange: Exchange) => void>> = {
+    '/livez': exchange => exchange.respond(200, ANSWER, '{"status":"live"}'),
+    '/readyz': exchange => {
+      const status = readiness();
+      exchange.respond(status === 'ready' ? 200 : 503, ANSWER, JSON.stringify({ status }));
+    },
+  };
+  return exchange => {
+    const answer = Object.hasOwn(paths, exchange.path) ? paths[exchange.path] : undefined;
+    if (answer === undefined) {
+      if (!isAuthorised(exchange, key)) return refuse(exchange);
+      return exchange.fail(problemOf('not-found', `there is nothing at ${exchange.path.slice(0, 200)}`));
+    }
+    if (!READING.includes(exchange.method)) {
+      return exchange.fail(problemOf('method-not-allowed', `${exchange.method} is not allowed here`), [
+        'allow',
+        'GET, HEAD',
+      ]);
+    }
+    answer(exchange);
+  };
+}
+
+function isAuthorised(exchange: Exchange, key: string): boolean {
+  if (key === '') return true;
+  const given = exchange.header('authorization');
+  // Digests have one length, so the comparison takes the same time whatever was given.
+  return timingSafeEqual(digest(given), digest(`Bearer ${key}`));
+}
+
+function digest(value: string): Buffer {
+  return createHash('sha256').update(value).digest();
+}
+
+function refuse(exchange: Exchange): void {
+  exchange.fail(problemOf('unauthorised', 'send the admin key as a bearer token'), [
+    'www-authenticate',
+    'Bearer',
+  ]);
+}

@@ -1,0 +1,99 @@
+/**
+ * The data plane's paths, and who answers each. A hit's path is decided by a few comparisons from left to right; no
+ * table of patterns is walked.
+ */
+import { HeadraceError, problemOf } from '../base/errors.js';
+import { idProblem } from '../base/keys.js';
+import type { View } from '../views/schema.js';
+import type { Exchange, Handler } from './front.js';
+
+/** One method on each kind of path; a missing one is answered with 405. */
+export interface RouteHandlers {
+  readonly record: Readonly<Record<string, (exchange: Exchange, view: View, id: string) => void>>;
+  readonly records: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
+  readonly lookup: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
+  readonly invalidate: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
+  readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
+  readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
+}
+
+const VIEWS = '/v1/views';
+const PREFIX = '/v1/views/';
+
+export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => View | undefined): Handler {
+  const methods = {
+    record: allowed(handlers.record),
+    records: allowed(handlers.records),
+    lookup: allowed(handlers.lookup),
+    invalidate: allowed(handlers.invalidate),
+    view: allowed(handlers.view),
+    views: allowed(handlers.views),
+  };
+
+  function onView(exchange: Exchange, path: string): void {
+    const slash = path.indexOf('/', PREFIX.length);
+    const name = decode(slash < 0 ? path.slice(PREFIX.length) : path.slice(PREFIX.length, slash));
+    if (slash < 0) {
+      const handler = handlers.view[exchange.method];
+      return handler === undefined ? refuse(exchange, methods.view) : handler(exchange, name);
+    }
+    const view = viewNamed(name);
+    if (path.startsWith('records/', slash + 1)) {
+      const handler = handlers.record[exchange.method];
+      if (handler === undefined) return refuse(exchange, methods.record);
+      return handler(exchange, known(view, name), idOf(path.slice(slash + 9)));
+    }
+    const kind = path.slice(slash + 1);
+    if (kind !== 'records' && kind !== 'lookup' && kind !== 'invalidate') return unknownPath(exchange);
+    const handler = handlers[kind][exchange.method];
+    return handler === undefined ? refuse(exchange, methods[kind]) : handler(exchange, known(view, name));
+  }
+
+  return exchange => {
+    const path = exchange.path;
+    try {
+      if (path.startsWith(PREFIX)) return onView(exchange, path);
+      if (path !== VIEWS) return unknownPath(exchange);
+      const handler = handlers.views[exchange.method];
+      return handler === undefined ? refuse(exchange, methods.views) : handler(exchange);
+    } catch (error) {
+      if (!(error instanceof HeadraceError)) throw error;
+      exchange.fail(error.problem());
+    }
+  };
+}
+
+function allowed(handlers: Readonly<Record<string, unknown>>): string {
+  return Object.keys(handlers).join(', ');
+}
+
+function refuse(exchange: Exchange, methods: string): void {
+  const detail = `${exchange.method} is not allowed here, but ${methods}`;
+  exchange.fail(problemOf('method-not-allowed', detail), ['allow', methods]);
+}
+
+function unknownPath(exchange: Exchange): void {
+  exchange.fail(problemOf('not-found', `there is nothing at ${exchange.path.slice(0, 200)}`));
+}
+
+function known(view: View | undefined, name: string): View {
+  if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
+  return view;
+}
+
+/** An id with a `/` in it may come as `%2F` or plain. */
+function idOf(encoded: string): string {
+  const id = decode(encoded);
+  const problem = idProblem(id);
+  if (problem !== undefined) throw new HeadraceError('bad-id', problem);
+  return id;
+}
+
+function decode(encoded: string): string {
+  if (!encoded.includes('%')) return encoded;
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    throw new HeadraceError('bad-encoding', `'${encoded.slice(0, 100)}' is not percent-encoded UTF-8`);
+  }
+}
