@@ -42,7 +42,7 @@ export class RecordJsonReader {
   readonly #problems = new ProblemList();
   readonly #features: FeatureReader;
   readonly #topKeys = new KeyTable(TOP_KEYS);
-  /** Places are the features' positions; the flat form has the id behind them. */
+  /** Places are the features' positions; the flat form's id is a feature's place or the one behind them. */
   readonly #featureKeys: KeyTable;
   readonly #flatId: number;
 
@@ -52,8 +52,9 @@ export class RecordJsonReader {
     this.#features = new FeatureReader(this.#reader, this.#problems);
     const names = view.columns.map(feature => feature.name);
     // A feature named id cannot be given in the flat form: there, that key is the record's id.
-    this.#flatId = form === 'flat' ? names.length : -1;
-    this.#featureKeys = new KeyTable(form === 'flat' ? [...names, 'id'] : names);
+    if (form === 'flat' && !names.includes('id')) names.push('id');
+    this.#flatId = names.indexOf('id');
+    this.#featureKeys = new KeyTable(names);
   }
 
   /**
