@@ -1,0 +1,194 @@
+/** The bodies of `lookup` and `invalidate`. Duplicate and unknown keys are errors, as is null for any of them. */
+import { assert } from '../base/assert.js';
+import { HeadraceError, type ProblemCode } from '../base/errors.js';
+import { JsonReader } from '../base/json.js';
+import type { JsonKind } from '../base/json-syntax.js';
+import { skipValue } from '../base/json-value.js';
+import { KeyTable } from '../base/key-table.js';
+import { idProblem } from '../base/keys.js';
+import { ProblemList } from '../base/problem-list.js';
+import type { Feature, View } from '../views/schema.js';
+import { VIEW_LIMITS } from '../views/schema.js';
+
+export const REQUEST_LIMITS = {
+  ids: 10_000,
+  /** Names in a lookup, repeated ones counted. */
+  features: VIEW_LIMITS.features,
+  prefixBytes: 512,
+  tags: 64,
+  tagBytes: 256,
+  patternBytes: 1024,
+} as const;
+
+export interface Lookup {
+  /** 1 to 10,000, as asked: in order, with duplicates. */
+  readonly ids: readonly string[];
+  /** As asked: in order, with duplicates; none for none, all of the view when the body does not say. */
+  readonly features: readonly Feature[];
+}
+
+export type Invalidation =
+  | { readonly kind: 'ids'; readonly ids: readonly string[] }
+  | { readonly kind: 'prefix'; readonly prefix: string }
+  | { readonly kind: 'tags'; readonly tags: readonly string[] }
+  /** For `Pattern` in `base/pattern.ts`. */
+  | { readonly kind: 'pattern'; readonly pattern: string }
+  | { readonly kind: 'all' };
+
+/** @throws HeadraceError `bad-json`, `too-many-ids`, or `invalid-lookup` that names all that is wrong. */
+export function readLookup(body: Uint8Array, view: View): Lookup {
+  const request = new RequestReader(body, 'invalid-lookup');
+  let ids: readonly string[] | undefined;
+  let features: readonly Feature[] = view.columns;
+  request.readMembers(['ids', 'features'], key => {
+    if (key === 'ids') ids = request.readIds();
+    else features = request.readFeatures(view);
+  });
+  if (ids === undefined) request.problems.add('ids', 'is missing');
+  request.problems.throwIfAny('invalid-lookup');
+  assert(ids !== undefined, 'a lookup without ids has a problem');
+  return { ids, features };
+}
+
+/** @throws HeadraceError `bad-json`, `too-many-ids`, or `invalid-invalidation` that names all that is wrong. */
+export function readInvalidation(body: Uint8Array): Invalidation {
+  const request = new RequestReader(body, 'invalid-invalidation');
+  const { prefixBytes, patternBytes, tags, tagBytes } = REQUEST_LIMITS;
+  let found: Invalidation | undefined;
+  let count = 0;
+  request.readMembers(['ids', 'prefix', 'tags', 'pattern', 'all'], key => {
+    count++;
+    if (key === 'ids') found = { kind: 'ids', ids: request.readIds() };
+    else if (key === 'prefix') found = { kind: 'prefix', prefix: request.readText(prefixBytes) };
+    else if (key === 'tags') found = { kind: 'tags', tags: request.readTexts(tags, tagBytes) };
+    else if (key === 'pattern') found = { kind: 'pattern', pattern: request.readText(patternBytes) };
+    else {
+      request.readTrue();
+      found = { kind: 'all' };
+    }
+  });
+  if (count !== 1)
+    request.problems.add('the body', 'must have exactly one of ids, prefix, tags, pattern, all');
+  request.problems.throwIfAny('invalid-invalidation');
+  assert(found !== undefined, 'an invalidation of one key is one');
+  return found;
+}
+
+class RequestReader {
+  readonly problems = new ProblemList();
+  readonly #reader: JsonReader;
+  readonly #code: ProblemCode;
+
+  constructor(body: Uint8Array, code: ProblemCode) {
+    this.#reader = new JsonReader().open(body);
+    this.#code = code;
+  }
+
+  /** Reads the body; `readMember` reads the value of each known key. */
+  readMembers<K extends string>(names: readonly K[], readMember: (key: K) => void): void {
+    const reader = this.#reader;
+    const keys = new KeyTable(names);
+    if (!this.#is('object', 'an object')) this.problems.throwIfAny(this.#code);
+    for (let more = reader.beginObject(); more; more = reader.nextMember()) {
+      const key = names[keys.read(reader)];
+      if (key !== undefined) readMember(key);
+      else {
+        this.problems.add(reader.path(), `is not known here; ${names.join(', ')} are`);
+        skipValue(reader);
+      }
+    }
+    reader.finish();
+  }
+
+  readIds(): string[] {
+    const idsMax = REQUEST_LIMITS.ids;
+    return this.#readStrings(idProblem, idsMax, () => {
+      throw new HeadraceError('too-many-ids', `more than ${idsMax} ids in one request; split it`);
+    });
+  }
+
+  readTexts(countMax: number, bytesMax: number): string[] {
+    const at = this.#reader.path();
+    return this.#readStrings(
+      text => textProblem(text, bytesMax),
+      countMax,
+      () => this.problems.add(at, `has more than ${countMax} entries`),
+    );
+  }
+
+  readText(bytesMax: number): string {
+    if (!this.#is('string', 'a string')) return '';
+    const text = this.#reader.readString();
+    this.#check(textProblem(text, bytesMax));
+    return text;
+  }
+
+  readTrue(): void {
+    if (this.#is('boolean', 'true')) this.#check(this.#reader.readBoolean() ? undefined : 'must be true');
+  }
+
+  /** The features of these names. */
+  readFeatures(view: View): Feature[] {
+    const reader = this.#reader;
+    const features: Feature[] = [];
+    if (!this.#is('array', 'an array of strings')) return features;
+    let count = 0;
+    for (let more = reader.beginArray(); more; more = reader.nextElement()) {
+      count++;
+      if (!this.#is('string', 'a string')) continue;
+      const name = reader.readString();
+      const feature = view.byName.get(name);
+      if (feature === undefined) this.#check(`${quote(name)} is not a feature of the view ${view.name}`);
+      else if (features.length < REQUEST_LIMITS.features) features.push(feature);
+    }
+    if (count > REQUEST_LIMITS.features) {
+      this.problems.add('features', `has ${count} names, ${REQUEST_LIMITS.features} are allowed`);
+    }
+    return features;
+  }
+
+  /** An array of 1 to `countMax` strings; `tooMany` is called once when there are more. */
+  #readStrings(
+    problemOf: (text: string) => string | undefined,
+    countMax: number,
+    tooMany: () => void,
+  ): string[] {
+    const reader = this.#reader;
+    const strings: string[] = [];
+    if (!this.#is('array', 'an array of strings')) return strings;
+    let count = 0;
+    for (let more = reader.beginArray(); more; more = reader.nextElement()) {
+      if (++count === countMax + 1) tooMany();
+      if (!this.#is('string', 'a string')) continue;
+      const text = reader.readString();
+      const problem = problemOf(text);
+      if (problem !== undefined) this.#check(problem);
+      else if (count <= countMax) strings.push(text);
+    }
+    if (count === 0) this.#check('is empty');
+    return strings;
+  }
+
+  /** Notes what is wrong, if anything, with what was read last. */
+  #check(problem: string | undefined): void {
+    if (problem !== undefined) this.problems.add(this.#reader.path(), problem);
+  }
+
+  /** Whether a value of this kind comes next; another is noted and skipped. */
+  #is(kind: JsonKind, wanted: string): boolean {
+    const found = this.#reader.kind();
+    if (found === kind) return true;
+    this.problems.add(this.#reader.path() || 'the body', `is of type ${found}; ${wanted} is wanted`);
+    skipValue(this.#reader);
+    return false;
+  }
+}
+
+function textProblem(text: string, bytesMax: number): string | undefined {
+  const bytes = Buffer.byteLength(text);
+  return bytes >= 1 && bytes <= bytesMax ? undefined : `has ${bytes} bytes, 1 to ${bytesMax} are allowed`;
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name.length <= 128 ? name : `${name.slice(0, 128)}…`);
+}
