@@ -1,0 +1,22 @@
+/** How a problem goes over the wire, the same from both fronts. */
+import { type Problem, problemOf } from '../base/errors.js';
+import type { Exchange, Headers } from './front.js';
+
+const PROBLEM_HEADERS: Headers = ['content-type', 'application/problem+json'];
+
+export function answerProblem(exchange: Exchange, problem: Problem, headers?: Headers): void {
+  const all = headers === undefined ? PROBLEM_HEADERS : [...PROBLEM_HEADERS, ...headers];
+  exchange.respond(problem.status, all, JSON.stringify(problem));
+}
+
+export function bodyTooLarge(limitBytes: number): Problem {
+  return problemOf('body-too-large', `the body has more than ${limitBytes} bytes`);
+}
+
+export function pathTooLong(limitBytes: number): Problem {
+  return problemOf('path-too-long', `path and query have more than ${limitBytes} bytes`);
+}
+
+export const HANDLER_FAILED = problemOf('internal', 'the request could not be handled; the log says why');
+export const HANDLER_SILENT = problemOf('internal', 'the request was not answered');
+export const BAD_FRAMING = problemOf('bad-request', 'content-length or transfer-encoding is not allowed so');

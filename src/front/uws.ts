@@ -1,0 +1,140 @@
+/**
+ * The front on uWebSockets.js. What is native and cannot be set from here:
+ *
+ * - Idle connections, stalled readers and silent uploads are closed after 10 seconds, whatever `idleTimeoutMs` says; a
+ *   body that is read whole must also come with 16 KiB a second.
+ * - Requests that cannot be parsed get a short HTML answer (400, 431, and 505 for HTTP/1.0 and for targets that are
+ *   not a path), and the connection is closed. More than 100 headers are 431 too.
+ * - Pipelined requests are answered in order as long as each is answered at once; one that arrives behind a request
+ *   that is not answered yet closes the connection. No client in use pipelines unless it is told to.
+ * - `Expect: 100-continue` is met before the handler is called.
+ */
+import { createServer } from 'node:net';
+import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
+import { BAD_FRAMING, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
+import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse } from './uws-api.js';
+import { UwsExchange, type UwsFrontState } from './uws-exchange.js';
+
+/** @throws the system's error when the address cannot be listened on. */
+export async function openUwsFront(uws: UwsModule, options: FrontOptions): Promise<Front> {
+  const front = new UwsFront(uws, options);
+  if (!front.listen(options.host, options.port)) {
+    await front.close();
+    throw await listenError(options.host, options.port);
+  }
+  return front;
+}
+
+class UwsFront implements Front, UwsFrontState {
+  readonly kind = 'uws';
+  readonly onError: (error: unknown) => void;
+  pending = 0;
+  draining = false;
+
+  readonly #uws: UwsModule;
+  readonly #app: UwsApp;
+  readonly #limits: FrontLimits;
+  readonly #handler: Handler;
+  #listenSocket: UwsListenSocket | undefined;
+  #port = 0;
+  #connections = 0;
+  #closed = false;
+  /** Begins with every request that comes in; replaced when it was kept. */
+  #exchange: UwsExchange;
+
+  constructor(uws: UwsModule, options: FrontOptions) {
+    this.#uws = uws;
+    this.#limits = options.limits;
+    this.#handler = options.handler;
+    this.onError = options.onError;
+    this.#exchange = new UwsExchange(this);
+    this.#app = uws
+      .App()
+      .filter((res, change) => this.#count(res, change))
+      .any('/*', (res, req) => this.#serve(res, req));
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  listen(host: string, port: number): boolean {
+    // Exclusive: otherwise a second server may share the port and take half of the connections.
+    this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, socket => {
+      if (socket === false) return;
+      this.#listenSocket = socket;
+      this.#port = this.#uws.us_socket_local_port(socket);
+    });
+    return this.#listenSocket !== undefined;
+  }
+
+  stopAccepting(): void {
+    this.draining = true;
+    if (this.#listenSocket !== undefined) this.#uws.us_listen_socket_close(this.#listenSocket);
+    this.#listenSocket = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.stopAccepting();
+    // Not from within a callback of a socket that is about to go.
+    await new Promise(setImmediate);
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#app.close();
+  }
+
+  #count(res: UwsResponse, change: number): void {
+    this.#connections += change;
+    if (change > 0 && this.#connections > this.#limits.connectionsMax) res.close();
+  }
+
+  #serve(res: UwsResponse, req: UwsRequest): void {
+    const exchange = this.#exchange;
+    exchange.begin(res, req);
+    try {
+      const { pathBytesMax } = this.#limits;
+      if (!isFramedPlainly(exchange.method, req)) exchange.refuse(BAD_FRAMING);
+      else if (exchange.path.length + exchange.query.length > pathBytesMax) {
+        exchange.fail(pathTooLong(pathBytesMax));
+      } else this.#handler(exchange);
+    } catch (error) {
+      this.onError(error);
+      exchange.fail(HANDLER_FAILED);
+    }
+    if (!exchange.settle()) this.#exchange = new UwsExchange(this);
+  }
+}
+
+/**
+ * Whether everyone who reads these bytes finds the same end of the body. uWebSockets.js refuses `content-length` beside
+ * `transfer-encoding`, but takes the first of two lengths, and takes every transfer coding for `chunked`.
+ */
+function isFramedPlainly(method: string, req: UwsRequest): boolean {
+  const bodyExpected = method !== 'GET' && method !== 'HEAD';
+  if (!bodyExpected && req.getHeader('content-length') === '' && req.getHeader('transfer-encoding') === '') {
+    return true;
+  }
+  let framings = 0;
+  let plain = true;
+  req.forEach((name, value) => {
+    if (name === 'content-length') {
+      framings += 1;
+      plain &&= value !== '';
+    } else if (name === 'transfer-encoding') {
+      framings += 1;
+      plain &&= value.toLowerCase() === 'chunked';
+    }
+  });
+  return plain && framings <= 1;
+}
+
+/** uWebSockets.js says only that it failed; the system says why. */
+function listenError(host: string, port: number): Promise<Error> {
+  return new Promise(resolve => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen({ host, port, exclusive: true }, () => {
+      server.close(() => resolve(new Error(`cannot listen on ${host}:${port}`)));
+    });
+  });
+}
