@@ -50,7 +50,8 @@ export function selectFeatures(
 const ERRORS_MAX = 100;
 const COLUMN_KINDS: readonly ColumnKind[] = [...SCALAR_TYPES, 'embedding'];
 
-function selectionOf(view: View, features: readonly Feature[]): Selection {
+/** These features in this order; in a lookup one may come twice. */
+export function selectionOf(view: View, features: readonly Feature[]): Selection {
   const byKind: Record<ColumnKind, number[]> = {
     bool: [],
     int64: [],

@@ -1,0 +1,29 @@
+/** `POST /v1/views/{view}/invalidate`: drops cached copies of records, not the records. */
+import type { RecordStore } from '../lookup/record-store.js';
+import { readInvalidation } from '../lookup/request-json.js';
+import type { AnswerError } from './answer-error.js';
+import { JSON_TYPE } from './media.js';
+import type { RouteHandlers } from './routes.js';
+
+export interface InvalidateHandlerOptions {
+  readonly store: RecordStore;
+  readonly bodyBytesMax: number;
+  readonly answerError: AnswerError;
+}
+
+export function invalidateHandlers(options: InvalidateHandlerOptions): RouteHandlers['invalidate'] {
+  const { store, bodyBytesMax, answerError } = options;
+  return {
+    POST(exchange, view) {
+      exchange.readBody(bodyBytesMax, (body, kept) => {
+        // Within a promise, so that a body that cannot be read is answered like everything else that fails.
+        Promise.resolve()
+          .then(() => store.invalidate(view, readInvalidation(body)))
+          .then(
+            invalidated => kept.respond(200, ['content-type', JSON_TYPE], JSON.stringify({ invalidated })),
+            error => answerError(kept, error),
+          );
+      });
+    },
+  };
+}

@@ -1,0 +1,51 @@
+/** `POST /v1/views/{view}/records`: a record a line, as long as the client likes, with backpressure down to its socket. */
+import { HeadraceError } from '../base/errors.js';
+import type { IngestOptions } from '../lookup/ingest.js';
+import type { RecordStore } from '../lookup/record-store.js';
+import type { AnswerError } from './answer-error.js';
+import type { BodySource } from './front.js';
+import { JSON_TYPE, NDJSON_TYPE } from './media.js';
+import { readFlag, readQuery } from './query.js';
+import type { RouteHandlers } from './routes.js';
+
+export interface LoadHandlerOptions {
+  readonly store: RecordStore;
+  readonly lineBytesMax: number;
+  readonly answerError: AnswerError;
+}
+
+export function loadHandlers({ store, lineBytesMax, answerError }: LoadHandlerOptions): RouteHandlers['records'] {
+  return {
+    POST(exchange, view) {
+      requireType(exchange.header('content-type'));
+      requireIdentity(exchange.header('content-encoding'));
+      const flat = readFlag('flat', readQuery(exchange.query, ['flat']).flat);
+      let source: BodySource | undefined;
+      const options: IngestOptions = { view, flat, lineBytesMax, onDrain: () => source?.resume() };
+      const ingest = store.ingest(options);
+      source = exchange.streamBody({
+        chunk: bytes => {
+          if (!ingest.push(bytes)) source?.pause();
+        },
+        end: kept => {
+          ingest.end().then(
+            totals => kept.respond(200, ['content-type', JSON_TYPE], JSON.stringify(totals)),
+            error => answerError(kept, error),
+          );
+        },
+        abort: () => ingest.abort(),
+      });
+    },
+  };
+}
+
+function requireType(given: string): void {
+  const type = given.split(';', 1)[0]?.trim().toLowerCase();
+  if (type === NDJSON_TYPE) return;
+  throw new HeadraceError('unsupported-media-type', `the content type is '${given.slice(0, 100)}'; ${NDJSON_TYPE} is wanted`);
+}
+
+function requireIdentity(encoding: string): void {
+  if (encoding === '' || encoding === 'identity') return;
+  throw new HeadraceError('unsupported-media-type', `the content encoding is '${encoding.slice(0, 100)}'; send the lines as they are`);
+}

@@ -1,0 +1,85 @@
+/** `POST /v1/views/{view}/lookup`: many records in one request, as columns. Hits alone are answered at once. */
+import { LookupAnswer } from '../lookup/lookup-answer-columns.js';
+import { lookupJson } from '../lookup/lookup-answer-json.js';
+import type { LookupMisses, RecordStore } from '../lookup/record-store.js';
+import { readLookup } from '../lookup/request-json.js';
+import { JsonWriter } from '../views/json-writer.js';
+import type { View } from '../views/schema.js';
+import type { AnswerError } from './answer-error.js';
+import type { Exchange } from './front.js';
+import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
+import type { RouteHandlers } from './routes.js';
+import { Selections } from './selections.js';
+import { type Timing, TIMING_OFF, timingOf } from './server-timing.js';
+
+export interface LookupHandlerOptions {
+  readonly store: RecordStore;
+  readonly bodyBytesMax: number;
+  readonly answerError: AnswerError;
+}
+
+const ALL_HITS = 'headrace; hit; detail=L1';
+/** Answers kept for the next requests; more are made, and dropped, while many wait for lanes at once. */
+const ANSWERS_KEPT_MAX = 8;
+
+export function lookupHandlers(options: LookupHandlerOptions): RouteHandlers['lookup'] {
+  const handler = new LookupHandler(options);
+  return { POST: (exchange, view) => handler.lookup(exchange, view) };
+}
+
+class LookupHandler {
+  readonly #options: LookupHandlerOptions;
+  readonly #selections = new Selections();
+  readonly #answers: LookupAnswer[] = [];
+  readonly #json = new JsonWriter();
+
+  constructor(options: LookupHandlerOptions) {
+    this.#options = options;
+  }
+
+  lookup(exchange: Exchange, view: View): void {
+    const { bodyBytesMax, answerError } = this.#options;
+    const timing = timingOf(exchange.header('headrace-timing'));
+    const media = acceptedMedia(exchange.header('accept'));
+    exchange.readBody(bodyBytesMax, (body, kept) => {
+      try {
+        this.#answer(kept, view, body, media, timing);
+      } catch (error) {
+        answerError(kept, error);
+      }
+    });
+  }
+
+  #answer(exchange: Exchange, view: View, body: Uint8Array, media: Media, timing: Timing): void {
+    const { store, answerError } = this.#options;
+    const { ids, features } = readLookup(body, view);
+    const answer = this.#answers.pop() ?? new LookupAnswer();
+    answer.begin(this.#selections.forFeatures(view, features), ids);
+    if (timing !== TIMING_OFF) timing.lap('parse');
+    const misses = store.lookup(view, ids, answer);
+    if (timing !== TIMING_OFF) timing.lap('l1');
+    if (misses === undefined) return this.#respond(exchange, answer, media, ALL_HITS, timing);
+    misses
+      .then(outcome => {
+        if (timing !== TIMING_OFF) timing.lap('l3');
+        this.#respond(exchange, answer, media, missStatus(outcome), timing);
+      })
+      .catch(error => answerError(exchange, error));
+  }
+
+  #respond(exchange: Exchange, answer: LookupAnswer, media: Media, status: string, timing: Timing): void {
+    const body = media === 'json' ? lookupJson(this.#json, answer) : answer.finishFlatBuffer();
+    const headers = ['content-type', media === 'json' ? JSON_TYPE : FLATBUFFERS_TYPE, 'cache-status', status];
+    if (timing !== TIMING_OFF) {
+      timing.lap('encode');
+      headers.push('server-timing', timing.header());
+    }
+    exchange.respond(200, headers, body);
+    if (this.#answers.length < ANSWERS_KEPT_MAX) this.#answers.push(answer);
+  }
+}
+
+function missStatus({ failure }: LookupMisses): string {
+  const detail = failure === undefined ? 'L3' : failure.code;
+  return `headrace; fwd=partial; detail=${detail}`;
+}

@@ -1,0 +1,136 @@
+/**
+ * `/v1/views/{view}/records/{id}`: get, head, put, delete. The read path is `read`: a hit in shared memory is answered
+ * before it returns, and allocates nothing that outlives it.
+ */
+import { HeadraceError } from '../base/errors.js';
+import type { RecordStore } from '../lookup/record-store.js';
+import { JsonWriter } from '../views/json-writer.js';
+import { recordJson } from '../views/record-answer.js';
+import { recordExpiresAt } from '../views/record-codec.js';
+import { RecordReader } from '../views/record-reader.js';
+import type { View } from '../views/schema.js';
+import type { Selection } from '../views/selection.js';
+import { CacheStatus } from './cache-status.js';
+import type { Exchange } from './front.js';
+import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
+import type { AnswerError } from './answer-error.js';
+import type { RouteHandlers } from './routes.js';
+import { Selections } from './selections.js';
+import { type Timing, TIMING_OFF, timingOf } from './server-timing.js';
+import { Prefixes } from './prefixes.js';
+
+export interface RecordHandlerOptions {
+  readonly store: RecordStore;
+  readonly bodyBytesMax: number;
+  readonly answerError: AnswerError;
+}
+
+export function recordHandlers(options: RecordHandlerOptions): RouteHandlers['record'] {
+  const handlers = new RecordHandlers(options);
+  const read = (exchange: Exchange, view: View, id: string) => handlers.read(exchange, view, id);
+  return {
+    GET: read,
+    HEAD: read,
+    PUT: (exchange, view, id) => handlers.write(exchange, view, id),
+    DELETE: (exchange, view, id) => handlers.remove(exchange, view, id),
+  };
+}
+
+class RecordHandlers {
+  readonly #store: RecordStore;
+  readonly #bodyBytesMax: number;
+  readonly #answerError: AnswerError;
+  readonly #selections = new Selections();
+  readonly #record = new RecordReader();
+  readonly #json = new JsonWriter();
+  readonly #status = new CacheStatus();
+  readonly #prefixes: Prefixes;
+  /** Used for every hit: the front has taken it when `respond` returns. */
+  readonly #headers: string[] = ['content-type', '', 'cache-status', ''];
+
+  constructor({ store, bodyBytesMax, answerError }: RecordHandlerOptions) {
+    this.#store = store;
+    this.#bodyBytesMax = bodyBytesMax;
+    this.#answerError = answerError;
+    this.#prefixes = new Prefixes(store.l1Bytes);
+  }
+
+  read(exchange: Exchange, view: View, id: string): void {
+    const timing = timingOf(exchange.header('headrace-timing'));
+    const media = acceptedMedia(exchange.header('accept'));
+    const selection = this.#selections.forQuery(view, exchange.query);
+    if (timing !== TIMING_OFF) timing.lap('parse');
+    const nowMs = this.#store.now();
+    const length = this.#store.probe(view, id, nowMs);
+    if (timing !== TIMING_OFF) timing.lap('l1');
+    if (length < 0) return this.#readBelow(exchange, { view, id, media, selection, timing });
+    const record = this.#prefixes.of(length);
+    const status = this.#status.hit(recordExpiresAt(record), nowMs);
+    this.#answer(exchange, media, selection, id, record, status, timing);
+  }
+
+  #readBelow(exchange: Exchange, asked: Asked): void {
+    const { view, id, media, selection, timing } = asked;
+    const kept = exchange.later();
+    this.#store.fetch(view, id).then(
+      record => {
+        if (timing !== TIMING_OFF) timing.lap('l3');
+        if (record === undefined) {
+          const missing = new HeadraceError('record-not-found', `view ${view.name} has no record ${id}`);
+          kept.fail(missing.problem(), ['cache-status', this.#status.miss]);
+        } else this.#answer(kept, media, selection, id, record, this.#status.miss, timing);
+      },
+      error => this.#answerError(kept, error, ['cache-status', this.#status.failed]),
+    );
+  }
+
+  #answer(
+    exchange: Exchange,
+    media: Media,
+    selection: Selection,
+    id: string,
+    record: Uint8Array,
+    status: string,
+    timing: Timing,
+  ): void {
+    let body = record;
+    if (media === 'json') {
+      this.#record.reset(record);
+      body = recordJson(this.#json, selection, id, this.#record);
+    }
+    const headers = this.#headers;
+    headers[1] = media === 'json' ? JSON_TYPE : FLATBUFFERS_TYPE;
+    headers[3] = status;
+    if (timing === TIMING_OFF) return exchange.respond(200, headers, body);
+    timing.lap('encode');
+    exchange.respond(200, [...headers, 'server-timing', timing.header()], body);
+  }
+
+  write(exchange: Exchange, view: View, id: string): void {
+    exchange.readBody(this.#bodyBytesMax, (body, kept) => {
+      this.#store.write(view, id, body).then(
+        ({ version, applied }) => {
+          const answer = JSON.stringify({ id, version, applied });
+          kept.respond(200, ['content-type', JSON_TYPE], answer);
+        },
+        error => this.#answerError(kept, error),
+      );
+    });
+  }
+
+  remove(exchange: Exchange, view: View, id: string): void {
+    const kept = exchange.later();
+    this.#store.remove(view, id).then(
+      () => kept.respond(204, [], ''),
+      error => this.#answerError(kept, error),
+    );
+  }
+}
+
+interface Asked {
+  readonly view: View;
+  readonly id: string;
+  readonly media: Media;
+  readonly selection: Selection;
+  readonly timing: Timing;
+}

@@ -1,0 +1,55 @@
+/** `/v1/views` and `/v1/views/{view}`: declare, list, show, drop. */
+import { HeadraceError } from '../base/errors.js';
+import type { ViewRegistry } from '../views/registry.js';
+import { nameProblem, readViewDefinition, viewJson } from '../views/view-json.js';
+import type { AnswerError } from './answer-error.js';
+import type { Exchange } from './front.js';
+import { JSON_TYPE } from './media.js';
+import type { RouteHandlers } from './routes.js';
+
+export interface ViewHandlerOptions {
+  readonly views: ViewRegistry;
+  readonly bodyBytesMax: number;
+  readonly answerError: AnswerError;
+}
+
+const HEADERS = ['content-type', JSON_TYPE];
+
+export function viewHandlers({ views, bodyBytesMax, answerError }: ViewHandlerOptions): Pick<RouteHandlers, 'view' | 'views'> {
+  function show(exchange: Exchange, name: string): void {
+    const view = views.get(name);
+    if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
+    exchange.respond(200, HEADERS, viewJson(view));
+  }
+
+  function list(exchange: Exchange): void {
+    exchange.respond(200, HEADERS, `{"views":[${views.list().map(viewJson).join(',')}]}`);
+  }
+
+  function declare(exchange: Exchange, name: string): void {
+    const problem = nameProblem(name);
+    if (problem !== undefined) throw new HeadraceError('bad-name', `the view's name ${problem}`);
+    exchange.readBody(bodyBytesMax, (body, kept) => {
+      declared(name, body).then(
+        ({ status, text }) => kept.respond(status, HEADERS, text),
+        error => answerError(kept, error),
+      );
+    });
+  }
+
+  async function declared(name: string, body: Uint8Array): Promise<{ status: number; text: string }> {
+    const { view, outcome } = await views.declare(name, readViewDefinition(body));
+    const text = JSON.stringify({ view: view.name, schema: view.schema });
+    return { status: outcome === 'created' ? 201 : 200, text };
+  }
+
+  function drop(exchange: Exchange, name: string): void {
+    const kept = exchange.later();
+    views.drop(name).then(
+      () => kept.respond(204, [], ''),
+      error => answerError(kept, error),
+    );
+  }
+
+  return { views: { GET: list, HEAD: list }, view: { GET: show, HEAD: show, PUT: declare, DELETE: drop } };
+}

@@ -1,0 +1,211 @@
+/**
+ * One streamed load: bytes in, whole lines out to the lanes that own their keys, and the sums of what became of them.
+ *
+ *   chunks ──► lines ──► a buffer per lane ──► Lanes.ingest, a buffer at a time
+ *
+ * Memory is bounded: a line by `lineBytesMax`, each lane by one buffer being filled and `IN_FLIGHT_MAX` on their way;
+ * past that `push` says no, and the caller stops reading until `onDrain`.
+ */
+import { HeadraceError } from '../base/errors.js';
+import type { TableReader } from '../l1/table-reader.js';
+import type { Lanes } from '../lanes/lanes.js';
+import { readRecordId } from '../views/record-id.js';
+import type { View } from '../views/schema.js';
+
+export interface IngestTotals {
+  applied: number;
+  stale: number;
+  failed: number;
+  /** The first `ERRORS_MAX`, by line. */
+  errors: { readonly line: number; readonly detail: string }[];
+}
+
+export interface IngestOptions {
+  readonly view: View;
+  readonly flat: boolean;
+  readonly lineBytesMax: number;
+  /** There is room again. */
+  readonly onDrain: () => void;
+}
+
+const ERRORS_MAX = 100;
+const BUFFER_BYTES = 1 << 18;
+const BUFFER_LINES = 8192;
+const IN_FLIGHT_MAX = 3;
+const NEWLINE = 10;
+
+/** Lines on their way to one lane. */
+class LaneBuffer {
+  bytes = new Uint8Array(0);
+  used = 0;
+  lineNumbers = new Uint32Array(BUFFER_LINES);
+  lines = 0;
+  inFlight = 0;
+
+  /** True when the line does not fit behind what is there. */
+  isFullFor(length: number): boolean {
+    return this.lines === BUFFER_LINES || (this.lines > 0 && this.used + length > this.bytes.length);
+  }
+
+  add(line: Uint8Array, lineNumber: number): void {
+    if (this.lines === 0) this.bytes = new Uint8Array(Math.max(BUFFER_BYTES, line.length));
+    this.bytes.set(line, this.used);
+    this.used += line.length;
+    this.lineNumbers[this.lines++] = lineNumber;
+  }
+
+  take(): { chunk: Uint8Array; lineNumbers: Uint32Array } {
+    const taken = { chunk: this.bytes.subarray(0, this.used), lineNumbers: this.lineNumbers.slice(0, this.lines) };
+    this.bytes = new Uint8Array(0);
+    this.used = 0;
+    this.lines = 0;
+    return taken;
+  }
+}
+
+export class Ingest {
+  readonly #table: TableReader;
+  readonly #lanes: Lanes;
+  readonly #options: IngestOptions;
+  readonly #buffers: LaneBuffer[];
+  readonly #totals: IngestTotals = { applied: 0, stale: 0, failed: 0, errors: [] };
+  readonly #pending = new Set<Promise<void>>();
+  /** The beginning of a line whose end has not come yet. */
+  #carry: Uint8Array[] = [];
+  #carried = 0;
+  #line = 1;
+  /** Within a line that is too long. */
+  #skipping = false;
+  #failure: unknown;
+
+  constructor(table: TableReader, lanes: Lanes, options: IngestOptions) {
+    this.#table = table;
+    this.#lanes = lanes;
+    this.#options = options;
+    this.#buffers = Array.from({ length: lanes.count }, () => new LaneBuffer());
+  }
+
+  /** Takes a chunk, which stays the caller's. False: stop reading until `onDrain`. */
+  push(chunk: Uint8Array): boolean {
+    if (this.#failure !== undefined) return true; // the rest is read past, so that the answer can be sent
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      this.#endLine(chunk.subarray(start, end + 1));
+      start = end + 1;
+    }
+    if (start < chunk.length) this.#keep(chunk.slice(start));
+    return this.#hasRoom();
+  }
+
+  /**
+   * The last chunk has come. Resolves when every line is durable or has failed.
+   * @throws HeadraceError when a lane could not take its lines; its detail says how many had been taken.
+   */
+  async end(): Promise<IngestTotals> {
+    if (this.#carried > 0) this.#endLine(new Uint8Array(0));
+    for (const lane of this.#buffers.keys()) this.#send(lane);
+    await Promise.all(this.#pending);
+    if (this.#failure !== undefined) throw this.#explained(this.#failure);
+    this.#totals.errors.sort((a, b) => a.line - b.line);
+    this.#totals.errors.length = Math.min(this.#totals.errors.length, ERRORS_MAX);
+    return this.#totals;
+  }
+
+  /** The client went away: what was handed to a lane still happens. */
+  abort(): void {
+    this.#carry = [];
+    for (const buffer of this.#buffers) buffer.take();
+  }
+
+  #keep(part: Uint8Array): void {
+    if (this.#skipping) return;
+    this.#carry.push(part);
+    this.#carried += part.length;
+    if (this.#carried > this.#options.lineBytesMax) this.#tooLong();
+  }
+
+  #tooLong(): void {
+    this.#fail(this.#line, `is longer than ${this.#options.lineBytesMax} bytes (HEADRACE_LINE_BYTES_MAX)`);
+    this.#skipping = true;
+    this.#carry = [];
+    this.#carried = 0;
+  }
+
+  /** @param rest the line from where `carry` ends, with its newline. */
+  #endLine(rest: Uint8Array): void {
+    let line = rest;
+    if (this.#skipping) line = new Uint8Array(0);
+    else if (this.#carried > 0) line = Buffer.concat([...this.#carry, rest]);
+    this.#carry = [];
+    this.#carried = 0;
+    if (line.length > this.#options.lineBytesMax + 1) this.#tooLong();
+    else if (!isBlank(line)) this.#route(line);
+    this.#skipping = false;
+    this.#line++;
+  }
+
+  #route(line: Uint8Array): void {
+    const lane = this.#lanes.count === 1 ? 0 : this.#laneOf(line);
+    const buffer = this.#buffers[lane];
+    if (buffer === undefined) return;
+    if (buffer.isFullFor(line.length)) this.#send(lane);
+    buffer.add(line, this.#line);
+  }
+
+  /** A line without a readable id goes to any lane: it will say what is wrong with it. */
+  #laneOf(line: Uint8Array): number {
+    const id = readRecordId(line, 0, line.length);
+    if (id === undefined || id.length > 512) return 0;
+    this.#table.key(this.#options.view.slot, id);
+    return this.#lanes.laneOf(this.#table.shard);
+  }
+
+  #send(lane: number): void {
+    const buffer = this.#buffers[lane];
+    if (buffer === undefined || buffer.lines === 0) return;
+    const { chunk, lineNumbers } = buffer.take();
+    if (this.#failure !== undefined) return;
+    const { view, flat, onDrain } = this.#options;
+    buffer.inFlight++;
+    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat).then(
+      result => this.#add(result),
+      error => {
+        this.#failure ??= error;
+      },
+    );
+    const tracked = sent.then(() => {
+      buffer.inFlight--;
+      this.#pending.delete(tracked);
+      if (this.#hasRoom()) onDrain();
+    });
+    this.#pending.add(tracked);
+  }
+
+  #hasRoom(): boolean {
+    return this.#failure !== undefined || this.#buffers.every(buffer => buffer.inFlight < IN_FLIGHT_MAX);
+  }
+
+  #add({ applied, stale, failed, errors }: Readonly<IngestTotals>): void {
+    this.#totals.applied += applied;
+    this.#totals.stale += stale;
+    this.#totals.failed += failed;
+    const room = ERRORS_MAX * this.#lanes.count - this.#totals.errors.length;
+    this.#totals.errors.push(...errors.slice(0, Math.max(0, room)));
+  }
+
+  #fail(line: number, detail: string): void {
+    this.#totals.failed++;
+    if (this.#totals.errors.length < ERRORS_MAX) this.#totals.errors.push({ line, detail });
+  }
+
+  #explained(error: unknown): unknown {
+    if (!(error instanceof HeadraceError)) return error;
+    const { applied, stale } = this.#totals;
+    return new HeadraceError(error.code, `${error.message}; ${applied + stale} records were taken before it`);
+  }
+}
+
+function isBlank(line: Uint8Array): boolean {
+  for (const byte of line) if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return false;
+  return true;
+}

@@ -1,0 +1,162 @@
+/**
+ * The feature store as the front thread sees it: shared memory first, then the lanes. Every read and write of records
+ * goes through here; what can be answered at once is no promise.
+ */
+import type { Clock } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
+import type { TableReader } from '../l1/table-reader.js';
+import type { Lanes } from '../lanes/lanes.js';
+import type { Invalidation, PutResult } from '../lanes/messages.js';
+import { type PackedRows, ROW } from '../lanes/packed-rows.js';
+import type { View } from '../views/schema.js';
+import { Ingest, type IngestOptions } from './ingest.js';
+
+export interface RecordStoreOptions {
+  readonly table: TableReader;
+  readonly lanes: Lanes;
+  readonly clock: Clock;
+  readonly deadlineMs: number;
+}
+
+/** Where the rows of a lookup go: `LookupAnswer` is one. */
+export interface RowSink {
+  /** The bytes are valid during the call. */
+  present(row: number, bytes: Uint8Array, offset: number, length: number): void;
+  absent(row: number): void;
+  unavailable(row: number): void;
+}
+
+function headraceError(error: unknown): HeadraceError {
+  if (error instanceof HeadraceError) return error;
+  throw error;
+}
+
+/** Rows that shared memory did not have, by lane. */
+class Missed {
+  readonly ids: string[] = [];
+  readonly rows: number[] = [];
+}
+
+export class RecordStore {
+  readonly #table: TableReader;
+  readonly #lanes: Lanes;
+  readonly #clock: Clock;
+  readonly #deadlineMs: number;
+
+  constructor({ table, lanes, clock, deadlineMs }: RecordStoreOptions) {
+    this.#table = table;
+    this.#lanes = lanes;
+    this.#clock = clock;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /** Holds the record that `probe` found, from its first byte on, until the next read of any kind. */
+  get l1Bytes(): Uint8Array {
+    return this.#table.bytes;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Copies the record from shared memory to `l1Bytes`: its length, or -1 when it is not there. */
+  probe(view: View, id: string, nowMs: number): number {
+    this.#table.key(view.slot, id);
+    return this.#table.get(nowMs);
+  }
+
+  /**
+   * The record from below shared memory, `undefined` when there is none.
+   * @throws HeadraceError `overloaded`, `deadline`, `unavailable`.
+   */
+  async fetch(view: View, id: string): Promise<Uint8Array | undefined> {
+    const rows = await this.#lanes.read(this.#laneOf(view, id), view, [id], this.#deadline());
+    if (rows.status(0) === ROW.unavailable) throw new HeadraceError('unavailable', `the record ${id} cannot be read now`);
+    return rows.record(0);
+  }
+
+  /**
+   * Reads all ids into the sink, hits before it returns. Nothing when that was all; else a promise that resolves when
+   * the lanes have answered for the others: to how many they were and why any are unavailable. It rejects only with
+   * what the sink throws.
+   */
+  lookup(view: View, ids: readonly string[], sink: RowSink): Promise<LookupMisses> | undefined {
+    const table = this.#table;
+    const nowMs = this.#clock.now();
+    let missed: (Missed | undefined)[] | undefined;
+    for (let row = 0; row < ids.length; row++) {
+      const id = ids[row]!;
+      table.key(view.slot, id);
+      const length = table.get(nowMs);
+      if (length >= 0) {
+        sink.present(row, table.bytes, 0, length);
+        continue;
+      }
+      missed ??= [];
+      const lane = this.#lanes.laneOf(table.shard);
+      const ofLane = (missed[lane] ??= new Missed());
+      ofLane.ids.push(id);
+      ofLane.rows.push(row);
+    }
+    return missed === undefined ? undefined : this.#fetchMissed(view, missed, sink);
+  }
+
+  async #fetchMissed(view: View, missed: readonly (Missed | undefined)[], sink: RowSink): Promise<LookupMisses> {
+    const deadlineMs = this.#deadline();
+    const outcome: LookupMisses = { count: 0, failure: undefined };
+    const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));
+    await Promise.all(
+      asked.map(async ({ ofLane: { ids, rows }, lane }) => {
+        outcome.count += ids.length;
+        const found = await this.#lanes.read(lane, view, ids, deadlineMs).catch(headraceError);
+        if (!(found instanceof HeadraceError)) return deliver(found, rows, sink);
+        outcome.failure = found;
+        for (const row of rows) sink.unavailable(row);
+      }),
+    );
+    return outcome;
+  }
+
+  /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
+  write(view: View, id: string, body: Uint8Array): Promise<PutResult> {
+    return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
+  }
+
+  /** @throws HeadraceError why it cannot be removed now. */
+  remove(view: View, id: string): Promise<void> {
+    return this.#lanes.remove(this.#laneOf(view, id), view, id, this.#deadline());
+  }
+
+  ingest(options: IngestOptions): Ingest {
+    return new Ingest(this.#table, this.#lanes, options);
+  }
+
+  /** Drops cached copies; resolves to how many there were. */
+  invalidate(view: View, what: Invalidation): Promise<number> {
+    return this.#lanes.invalidate(view, what);
+  }
+
+  #laneOf(view: View, id: string): number {
+    this.#table.key(view.slot, id);
+    return this.#lanes.laneOf(this.#table.shard);
+  }
+
+  #deadline(): number {
+    return this.#clock.now() + this.#deadlineMs;
+  }
+}
+
+export interface LookupMisses {
+  count: number;
+  failure: HeadraceError | undefined;
+}
+
+function deliver(found: PackedRows, rows: readonly number[], sink: RowSink): void {
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index]!;
+    const status = found.status(index);
+    if (status === ROW.present) sink.present(row, found.bytes, found.offset(index), found.length(index));
+    else if (status === ROW.notFound) sink.absent(row);
+    else sink.unavailable(row);
+  }
+}
