@@ -66,7 +66,9 @@ export class JsonWriter {
   /** Bytes that are JSON already. */
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#at);
+    // Up to about this length a call into the engine costs more than the loop.
+    if (bytes.length > 32) this.#bytes.set(bytes, this.#at);
+    else for (let place = 0; place < bytes.length; place++) this.#bytes[this.#at + place] = bytes[place] ?? 0;
     this.#at += bytes.length;
   }
 
@@ -132,14 +134,14 @@ export class JsonWriter {
     bytes[at++] = QUOTE;
     for (let place = start; place < start + length; place++) {
       const byte = data.getUint8(place);
-      const escape = ESCAPES[byte] ?? 0;
-      if (escape === 0) {
+      const letter = ESCAPES[byte] ?? 0;
+      if (letter === 0) {
         bytes[at++] = byte;
         continue;
       }
       bytes[at++] = BACKSLASH;
-      bytes[at++] = escape;
-      if (escape !== 0x75) continue;
+      bytes[at++] = letter;
+      if (letter !== 0x75) continue;
       bytes[at] = bytes[at + 1] = 0x30;
       bytes[at + 2] = HEX[byte >> 4] ?? 0;
       bytes[at + 3] = HEX[byte & 15] ?? 0;
