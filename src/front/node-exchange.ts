@@ -8,7 +8,6 @@ import { answerProblem, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.
 
 /** `http://host` before the path, as a client sends it to a proxy. */
 const ABSOLUTE_FORM = /^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i;
-const NOT_ASCII = /[^\0-\x7f]/;
 
 /** What all exchanges of a front share. */
 export interface NodeFrontState {
@@ -33,6 +32,7 @@ export class NodeExchange implements Exchange {
   #onAbort: (() => void) | undefined;
   #sink: BodySink | undefined;
   #paused = false;
+  #closing = false;
 
   constructor(front: NodeFrontState, req: IncomingMessage, res: ServerResponse) {
     const target = targetOf(req.url ?? '/');
@@ -61,6 +61,12 @@ export class NodeExchange implements Exchange {
     if (this.#kept || this.#state !== 'open') return;
     this.#front.onError(new Error(`the handler did not answer ${this.method} ${this.path}`));
     this.fail(HANDLER_SILENT);
+  }
+
+  /** Where a request ends is in doubt: after the answer the connection is closed. */
+  refuse(problem: Problem): void {
+    this.#closing = true;
+    this.fail(problem);
   }
 
   /** The answer is with the system. */
@@ -120,7 +126,7 @@ export class NodeExchange implements Exchange {
     this.#sink = undefined;
     const bodiless = status === 204 || status === 304;
     const all = bodiless ? [...headers] : [...headers, 'content-length', String(Buffer.byteLength(body))];
-    if (this.#front.draining) all.push('connection', 'close');
+    if (this.#closing || this.#front.draining) all.push('connection', 'close');
     try {
       this.#res.writeHead(status, all);
       if (bodiless || this.method === 'HEAD') this.#res.end();
@@ -179,8 +185,9 @@ export class NodeExchange implements Exchange {
   }
 }
 
-/** Path and query. Bytes beyond ASCII are read as UTF-8, as uWebSockets.js does; node:http reads them as Latin-1. */
+/** Path and query of a request target. */
 function targetOf(url: string): string {
-  const target = url.startsWith('/') ? url : url.replace(ABSOLUTE_FORM, '');
-  return NOT_ASCII.test(target) ? Buffer.from(target, 'latin1').toString() : target;
+  if (url.startsWith('/')) return url;
+  const target = url.replace(ABSOLUTE_FORM, '');
+  return target === '' || target.startsWith('?') ? `/${target}` : target;
 }

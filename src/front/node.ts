@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import { type Problem, problemOf } from '../base/errors.js';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
 import { NodeExchange, type NodeFrontState } from './node-exchange.js';
-import { HANDLER_FAILED, pathTooLong } from './problem-answer.js';
+import { BAD_FRAMING, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
 
 const UNREADABLE = problemOf('bad-request', 'the request is not valid HTTP/1.1');
 const SLOW_HEADERS = problemOf('bad-request', 'the request did not arrive in time');
@@ -105,7 +105,9 @@ class NodeFront implements Front, NodeFrontState {
     });
     try {
       const { pathBytesMax } = this.limits;
-      if (exchange.path.length + exchange.query.length > pathBytesMax) {
+      const coding = req.headers['transfer-encoding'];
+      if (coding !== undefined && coding.toLowerCase() !== 'chunked') exchange.refuse(BAD_FRAMING);
+      else if (exchange.path.length + exchange.query.length > pathBytesMax) {
         exchange.fail(pathTooLong(pathBytesMax));
       } else this.#handler(exchange);
     } catch (error) {

@@ -20,3 +20,4 @@ export function pathTooLong(limitBytes: number): Problem {
 export const HANDLER_FAILED = problemOf('internal', 'the request could not be handled; the log says why');
 export const HANDLER_SILENT = problemOf('internal', 'the request was not answered');
 export const BAD_FRAMING = problemOf('bad-request', 'content-length or transfer-encoding is not allowed so');
+export const BAD_TARGET = problemOf('bad-encoding', 'path and query must be ASCII; percent-encode the rest');

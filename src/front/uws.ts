@@ -11,9 +11,12 @@
  */
 import { createServer } from 'node:net';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
-import { BAD_FRAMING, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
+import { BAD_FRAMING, BAD_TARGET, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse } from './uws-api.js';
 import { UwsExchange, type UwsFrontState } from './uws-exchange.js';
+
+/** Bytes that are not UTF-8 would all be read as U+FFFD, so that different ids became one. */
+const NOT_ASCII = /[^\0-\x7f]/;
 
 /** @throws the system's error when the address cannot be listened on. */
 export async function openUwsFront(uws: UwsModule, options: FrontOptions): Promise<Front> {
@@ -96,7 +99,8 @@ class UwsFront implements Front, UwsFrontState {
       if (!isFramedPlainly(exchange.method, req)) exchange.refuse(BAD_FRAMING);
       else if (exchange.path.length + exchange.query.length > pathBytesMax) {
         exchange.fail(pathTooLong(pathBytesMax));
-      } else this.#handler(exchange);
+      } else if (NOT_ASCII.test(exchange.path) || NOT_ASCII.test(exchange.query)) exchange.fail(BAD_TARGET);
+      else this.#handler(exchange);
     } catch (error) {
       this.onError(error);
       exchange.fail(HANDLER_FAILED);
