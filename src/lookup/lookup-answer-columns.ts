@@ -1,0 +1,350 @@
+/**
+ * Gathers a lookup's answer: rows come in any order, as each tier delivers them, and go into columns at once, since a
+ * record's bytes are valid only during the call. `lookup-answer-layout.ts` draws the buffer, which is a FlatBuffer all
+ * the time; `lookup-answer-json.ts` prints it.
+ *
+ * One lookup at a time has an instance; its buffer is used again by the next. Bytes that `finishFlatBuffer` returns
+ * are valid until then. Rows of a dense float32 lookup cost no allocation.
+ */
+import { assert, unreachable } from '../base/assert.js';
+import { ANSWER_BYTES_MAX, answerTooLarge } from '../views/json-writer.js';
+import { aligned, BLOB_TABLE_BYTES } from '../views/record-layout.js';
+import { RecordReader } from '../views/record-reader.js';
+import type { ColumnKind } from '../views/schema.js';
+import type { Selection } from '../views/selection.js';
+import {
+  answerHeadOf,
+  BLOB_VTABLE_OFFSET,
+  COLUMN_NULL_COUNT,
+  COLUMN_NULLS,
+  COLUMN_VECTOR,
+  IDS_SLOT,
+  STATUSES_SLOT,
+  VERSIONS_SLOT,
+} from './lookup-answer-layout.js';
+
+/** As in `headrace.fbs`. */
+export const RowStatus = { present: 0, notFound: 1, unavailable: 2 } as const;
+const PENDING = 0xff;
+
+const FIRST_BYTES = 64 * 1024;
+const KEPT_BYTES_MAX = 4 * 1024 * 1024;
+/** Up to here a loop copies faster than a call into the engine. */
+const SHORT_COPY = 64;
+
+const ELEMENT_BYTES: Readonly<Record<ColumnKind, number>> = {
+  float64: 8,
+  int64: 8,
+  float32: 4,
+  embedding: 4,
+  string: 4,
+  bytes: 4,
+  bool: 1,
+};
+
+export class LookupAnswer {
+  /** The answer's bytes and views of them; all are replaced when it grows. */
+  bytes!: Buffer;
+  data!: DataView;
+  words!: Int32Array;
+  float32s!: Float32Array;
+  float64s!: Float64Array;
+
+  selection!: Selection;
+  ids: readonly string[] = [];
+  /** Offsets: of the first status and version, and of each column's first element and null bitmap. */
+  statusesAt = 0;
+  versionsAt = 0;
+  columnsAt: Int32Array = new Int32Array(0);
+  nullsAt: Int32Array = new Int32Array(0);
+  /** Nulls of each column so far. */
+  nullCounts: Int32Array = new Int32Array(0);
+
+  readonly #limit: number;
+  readonly #record = new RecordReader();
+  #idsAt = 0;
+  /** What null places of strings and bytes point to. */
+  #emptyAt = 0;
+  #end = 0;
+  #pending = 0;
+
+  constructor(limitBytes = ANSWER_BYTES_MAX) {
+    this.#limit = limitBytes;
+    this.#allocate(FIRST_BYTES);
+  }
+
+  /** Rows that are not reported yet. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /**
+   * Starts an answer: a row for every id, in that order. Each row is then to be reported once, in any order.
+   * @throws HeadraceError `too-many-ids` when the columns alone would pass the limit.
+   */
+  begin(selection: Selection, ids: readonly string[]): void {
+    const head = answerHeadOf(selection);
+    const features = selection.features.length;
+    this.selection = selection;
+    this.ids = ids;
+    this.#pending = ids.length;
+    if (this.columnsAt.length < features) {
+      this.columnsAt = new Int32Array(features);
+      this.nullsAt = new Int32Array(features);
+      this.nullCounts = new Int32Array(features);
+    }
+    this.nullCounts.fill(0, 0, features);
+    const rowsAt = head.bytes.length;
+    this.#place(rowsAt);
+    const fixedEnd = this.#end;
+    if (fixedEnd > this.#limit) throw answerTooLarge(this.#limit);
+    if (this.bytes.length > KEPT_BYTES_MAX || this.bytes.length < fixedEnd) {
+      this.#allocate(Math.max(FIRST_BYTES, fixedEnd));
+    }
+    this.bytes.set(head.bytes);
+    this.bytes.fill(0, rowsAt, fixedEnd);
+    this.bytes.fill(PENDING, this.statusesAt, this.statusesAt + ids.length);
+    this.words.fill(-1, this.versionsAt >> 2, (this.versionsAt >> 2) + 2 * ids.length);
+    this.#link(head.tables);
+  }
+
+  /**
+   * The row has this record: `length` bytes at `offset`, which verified and are only read during the call. A tombstone
+   * is an absent row.
+   * @throws HeadraceError `too-many-ids` when its strings and bytes pass the limit.
+   */
+  present(row: number, bytes: Uint8Array, offset = 0, length = bytes.length - offset): void {
+    const record = this.#record;
+    record.reset(bytes, offset, length);
+    if (record.tombstone) {
+      this.absent(row);
+      return;
+    }
+    this.#report(row, RowStatus.present);
+    const version = record.version;
+    const place = (this.versionsAt >> 2) + 2 * row;
+    this.words[place] = version;
+    this.words[place + 1] = Math.floor(version / 4294967296);
+    for (const kind of this.selection.kinds) this.#gather(kind, row, bytes);
+  }
+
+  /** There is no record of that id. */
+  absent(row: number): void {
+    this.#report(row, RowStatus.notFound);
+    this.#setAllNull(row);
+  }
+
+  /** Whether there is one could not be found out. */
+  unavailable(row: number): void {
+    this.#report(row, RowStatus.unavailable);
+    this.#setAllNull(row);
+  }
+
+  /** Rows that nobody reported become unavailable. */
+  settle(): void {
+    if (this.#pending === 0) return;
+    for (let row = 0; row < this.ids.length; row++) {
+      if (this.bytes[this.statusesAt + row] === PENDING) this.unavailable(row);
+    }
+  }
+
+  /**
+   * The answer as a LookupAnswer, in place: valid until the next `begin`.
+   * @throws HeadraceError `too-many-ids` when the ids pass the limit.
+   */
+  finishFlatBuffer(): Uint8Array {
+    this.settle();
+    const { tables } = answerHeadOf(this.selection);
+    tables.forEach((table, column) => {
+      this.words[(table + COLUMN_NULL_COUNT) >> 2] = this.nullCounts[column] ?? 0;
+    });
+    for (let row = 0; row < this.ids.length; row++)
+      this.#appendText(this.#idsAt + 4 * row, this.ids[row] ?? '');
+    return this.bytes.subarray(0, this.#end);
+  }
+
+  isNull(column: number, row: number): boolean {
+    return ((this.bytes[(this.nullsAt[column] ?? 0) + (row >> 3)] ?? 0) & (1 << (row & 7))) !== 0;
+  }
+
+  /** Gives every vector its place behind the head; the end may lie past the limit, and offsets are then no good. */
+  #place(headEnd: number): void {
+    const { features } = this.selection;
+    const rows = this.ids.length;
+    let at = headEnd;
+    const vector = (elementBytes: number, elements: number): number => {
+      const start = aligned(at + 4, Math.max(4, elementBytes));
+      at = aligned(start + elementBytes * elements, 4);
+      return start;
+    };
+    this.versionsAt = vector(8, rows);
+    this.#idsAt = vector(4, rows);
+    this.statusesAt = vector(1, rows);
+    for (let column = 0; column < features.length; column++) {
+      const feature = features[column];
+      if (feature === undefined) break;
+      this.columnsAt[column] = vector(ELEMENT_BYTES[feature.kind], rows * feature.length);
+      this.nullsAt[column] = vector(1, Math.ceil(rows / 8));
+    }
+    this.#emptyAt = at;
+    this.#end = at + EMPTY_BYTES;
+  }
+
+  /** Sets the vectors' lengths and the offsets to them. */
+  #link(tables: readonly number[]): void {
+    const rows = this.ids.length;
+    const { features } = this.selection;
+    const link = (slot: number, start: number, elements: number): void => {
+      this.words[slot >> 2] = start - 4 - slot;
+      this.words[(start - 4) >> 2] = elements;
+    };
+    link(VERSIONS_SLOT, this.versionsAt, rows);
+    link(IDS_SLOT, this.#idsAt, rows);
+    link(STATUSES_SLOT, this.statusesAt, rows);
+    this.words[(this.#emptyAt + EMPTY_BLOB) >> 2] = this.#emptyAt + EMPTY_BLOB - BLOB_VTABLE_OFFSET;
+    this.words[(this.#emptyAt + EMPTY_BLOB + 4) >> 2] = BLOB_TABLE_BYTES - 4;
+    for (let column = 0; column < features.length; column++) {
+      const { kind, length } = features[column] ?? { kind: 'bool', length: 1 };
+      const table = tables[column] ?? 0;
+      const start = this.columnsAt[column] ?? 0;
+      link(table + COLUMN_VECTOR, start, rows * length);
+      link(table + COLUMN_NULLS, this.nullsAt[column] ?? 0, Math.ceil(rows / 8));
+      if (kind !== 'string' && kind !== 'bytes') continue;
+      const empty = kind === 'string' ? this.#emptyAt : this.#emptyAt + EMPTY_BLOB;
+      for (let slot = start; slot < start + 4 * rows; slot += 4) this.words[slot >> 2] = empty - slot;
+    }
+  }
+
+  #report(row: number, status: number): void {
+    assert(this.bytes[this.statusesAt + row] === PENDING, `row ${row} of the lookup is reported once`);
+    this.bytes[this.statusesAt + row] = status;
+    this.#pending--;
+  }
+
+  #setNull(column: number, row: number): void {
+    const at = (this.nullsAt[column] ?? 0) + (row >> 3);
+    this.bytes[at] = (this.bytes[at] ?? 0) | (1 << (row & 7));
+    this.nullCounts[column] = (this.nullCounts[column] ?? 0) + 1;
+  }
+
+  #setAllNull(row: number): void {
+    for (let column = 0; column < this.selection.features.length; column++) this.#setNull(column, row);
+  }
+
+  /** Copies the features of one kind from the record to their columns. */
+  #gather(kind: ColumnKind, row: number, bytes: Uint8Array): void {
+    const record = this.#record;
+    const { features, byKind } = this.selection;
+    const columns = byKind[kind];
+    const elements = record.column(kind);
+    const start = record.at;
+    const { data, hasNulls } = record;
+    for (let n = 0; n < columns.length; n++) {
+      const column = columns[n] ?? 0;
+      const feature = features[column];
+      if (feature === undefined) break;
+      const { index, length, position } = feature;
+      if (index + length > elements || (hasNulls && record.isNull(position))) {
+        this.#setNull(column, row);
+        continue;
+      }
+      const into = this.columnsAt[column] ?? 0;
+      switch (kind) {
+        case 'float32':
+          this.words[(into >> 2) + row] = data.getInt32(start + 4 * index, true);
+          break;
+        case 'float64':
+        case 'int64':
+          this.words[(into >> 2) + 2 * row] = data.getInt32(start + 8 * index, true);
+          this.words[(into >> 2) + 2 * row + 1] = data.getInt32(start + 8 * index + 4, true);
+          break;
+        case 'bool':
+          this.bytes[into + row] = data.getUint8(start + index) === 0 ? 0 : 1;
+          break;
+        case 'embedding':
+          this.bytes.set(new Uint8Array(data.buffer, start + 4 * index, 4 * length), into + 4 * length * row);
+          break;
+        case 'string':
+          if (record.locateString(index)) this.#appendString(into + 4 * row, bytes);
+          else this.#setNull(column, row);
+          break;
+        case 'bytes':
+          if (record.locateBytes(index)) this.#appendBlob(into + 4 * row, bytes);
+          else this.#setNull(column, row);
+          break;
+        default:
+          unreachable(kind);
+      }
+    }
+  }
+
+  /** The string that the record's reader has located. */
+  #appendString(slot: number, bytes: Uint8Array): void {
+    const { length } = this.#record;
+    const at = this.#append(aligned(4 + length + 1, 4));
+    this.words[slot >> 2] = at - slot;
+    this.words[at >> 2] = length;
+    this.#copyLocated(at + 4, bytes);
+  }
+
+  /** The same for bytes: a table of its own, with the vector behind it. */
+  #appendBlob(slot: number, bytes: Uint8Array): void {
+    const { length } = this.#record;
+    const at = this.#append(aligned(BLOB_TABLE_BYTES + 4 + length, 4));
+    this.words[slot >> 2] = at - slot;
+    this.words[at >> 2] = at - BLOB_VTABLE_OFFSET;
+    this.words[(at + 4) >> 2] = BLOB_TABLE_BYTES - 4;
+    this.words[(at + BLOB_TABLE_BYTES) >> 2] = length;
+    this.#copyLocated(at + BLOB_TABLE_BYTES + 4, bytes);
+  }
+
+  #copyLocated(into: number, bytes: Uint8Array): void {
+    const { at, length, data } = this.#record;
+    if (length > SHORT_COPY) {
+      this.bytes.set(new Uint8Array(data.buffer, at, length), into);
+      return;
+    }
+    const from = at - bytes.byteOffset;
+    for (let place = 0; place < length; place++) this.bytes[into + place] = bytes[from + place] ?? 0;
+  }
+
+  #appendText(slot: number, text: string): void {
+    const reserved = aligned(4 + 3 * text.length + 1, 4);
+    const at = this.#append(reserved);
+    const length = this.bytes.write(text, at + 4, 'utf8');
+    this.words[slot >> 2] = at - slot;
+    this.words[at >> 2] = length;
+    this.#end = aligned(at + 4 + length + 1, 4);
+    this.bytes.fill(0, at + 4 + length, this.#end);
+  }
+
+  /** Room for `bytes` more, a multiple of 4, whose last word is zero: the end and padding of a string. */
+  #append(bytes: number): number {
+    const at = this.#end;
+    const end = at + bytes;
+    if (end > this.bytes.length) this.#grow(end);
+    this.words[(end >> 2) - 1] = 0;
+    this.#end = end;
+    return at;
+  }
+
+  #grow(bytes: number): void {
+    if (bytes > this.#limit) throw answerTooLarge(this.#limit);
+    const old = this.bytes;
+    this.#allocate(Math.min(this.#limit, Math.max(bytes, 2 * old.length)));
+    this.bytes.set(old.subarray(0, this.#end));
+  }
+
+  #allocate(bytes: number): void {
+    const memory = new ArrayBuffer(aligned(bytes, 8));
+    this.bytes = Buffer.from(memory);
+    this.data = new DataView(memory);
+    this.words = new Int32Array(memory);
+    this.float32s = new Float32Array(memory);
+    this.float64s = new Float64Array(memory);
+  }
+}
+
+/** The empty string (its length, a zero byte, padding), then the empty blob (its table, its vector's length). */
+const EMPTY_BLOB = 8;
+const EMPTY_BYTES = EMPTY_BLOB + BLOB_TABLE_BYTES + 4;
