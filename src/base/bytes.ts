@@ -8,7 +8,7 @@ const UNITS = [
   ['B', 1],
 ] as const;
 
-const SIZE = /^([0-9]{1,15})(B|KiB|MiB|GiB|TiB)?$/;
+const SIZE = /^([0-9]{1,16})(B|KiB|MiB|GiB|TiB)?$/;
 
 /** Bytes, or what is wrong with the text: `must be …`. Bounds are inclusive. */
 export function parseBytes(text: string, bytesMin = 0, bytesMax = Number.MAX_SAFE_INTEGER): number | string {

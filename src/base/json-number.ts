@@ -108,13 +108,17 @@ const PARTS = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
  */
 export function integerOfText(text: string): number {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = PARTS.exec(text) ?? [];
-  const digits = (whole + fraction).replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
-  if (significant === '') return 0;
-  const zeros = digits.length - significant.length - fraction.length + Number(exponent);
+  const digits = whole + fraction;
+  let start = 0;
+  let end = digits.length;
+  // Not by /0+$/, which takes quadratic time on a long run of zeros in the middle.
+  while (start < end && digits[start] === '0') start++;
+  while (end > start && digits[end - 1] === '0') end--;
+  if (start === end) return 0;
+  const zeros = digits.length - end - fraction.length + Number(exponent);
   if (zeros < 0) return Number.NaN;
   const beyond = sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
-  if (significant.length + zeros > 16) return beyond;
-  const value = Number(`${sign}${significant}${'0'.repeat(zeros)}`);
+  if (end - start + zeros > 16) return beyond;
+  const value = Number(`${sign}${digits.slice(start, end)}${'0'.repeat(zeros)}`);
   return Number.isSafeInteger(value) ? value : beyond;
 }
