@@ -1,0 +1,161 @@
+/**
+ * The only types that cross a thread: what the front asks a lane, and what a lane answers. All of it can be cloned.
+ *
+ * Ops of one turn of the front's event loop travel in one task, reads and writes apart, so that a read never waits for
+ * another's disk. A reply has a place per op, in order.
+ */
+import type { Version } from '../base/clock.js';
+import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
+import type { StoredView } from '../views/schema.js';
+
+export interface ReadOp {
+  readonly viewUid: number;
+  readonly ids: readonly string[];
+  /** Milliseconds since the epoch, as in every op: past that, the op is not begun. */
+  readonly deadlineMs: number;
+}
+
+export interface PutOp {
+  readonly kind: 'put';
+  readonly viewUid: number;
+  readonly id: string;
+  /** Of the body within the task's `bodies`. */
+  readonly start: number;
+  readonly end: number;
+  readonly flat: boolean;
+  readonly deadlineMs: number;
+}
+
+export interface RemoveOp {
+  readonly kind: 'remove';
+  readonly viewUid: number;
+  readonly id: string;
+  readonly deadlineMs: number;
+}
+
+export interface IngestOp {
+  readonly kind: 'ingest';
+  readonly viewUid: number;
+  /** Whole lines, each with its line feed (the last may lack it). Handed over, not copied. */
+  readonly chunk: Uint8Array;
+  /** Of each line of the chunk, its number in the request, from 1. */
+  readonly lineNumbers: Uint32Array;
+  readonly flat: boolean;
+  readonly deadlineMs: number;
+}
+
+export type WriteOp = PutOp | RemoveOp | IngestOp;
+
+/** What cached copies to drop. */
+export type Invalidation =
+  | { readonly kind: 'ids'; readonly ids: readonly string[] }
+  | { readonly kind: 'prefix'; readonly prefix: string }
+  | { readonly kind: 'tags'; readonly tags: readonly string[] }
+  | { readonly kind: 'pattern'; readonly pattern: string }
+  | { readonly kind: 'all' };
+
+/** Each may be given twice, and has the effect of once: a lane that dies in the middle is asked again. */
+export type ControlTask =
+  | { readonly kind: 'catalog-put'; readonly view: StoredView }
+  | { readonly kind: 'catalog-drop'; readonly view: StoredView }
+  | { readonly kind: 'declare'; readonly view: StoredView }
+  | { readonly kind: 'forget'; readonly viewUid: number }
+  | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
+  | { readonly kind: 'stats' };
+
+export interface StartTask {
+  readonly kind: 'start';
+  readonly lane: number;
+  readonly lanes: number;
+  /** Writes were cut off in the lane's last life: what is cached may be older than what is stored. */
+  readonly emptyCache: boolean;
+}
+
+export interface ReadTask {
+  readonly kind: 'read';
+  readonly ops: readonly ReadOp[];
+}
+
+export interface WriteTask {
+  readonly kind: 'write';
+  readonly ops: readonly WriteOp[];
+  readonly bodies: Uint8Array;
+}
+
+export type LaneTask = StartTask | ReadTask | WriteTask | ControlTask | { readonly kind: 'close' };
+
+/** A `HeadraceError` on its way. */
+export interface Failure {
+  readonly code: ProblemCode;
+  readonly message: string;
+  readonly errors: readonly ProblemDetail[] | undefined;
+}
+
+export interface ReadReply {
+  /** The rows of all ops, one behind the other; see `packed-rows.ts`. */
+  readonly rows: ArrayBuffer;
+  /** By op; a failed op has its rows, and they are UNAVAILABLE. */
+  readonly failures: readonly (Failure | null)[];
+}
+
+export interface PutResult {
+  readonly version: Version;
+  readonly applied: boolean;
+}
+
+export interface IngestResult {
+  readonly applied: number;
+  readonly stale: number;
+  readonly failed: number;
+  /** The first 100. */
+  readonly errors: readonly LineError[];
+}
+
+export interface LineError {
+  readonly line: number;
+  readonly detail: string;
+}
+
+export type WriteResult =
+  | { readonly kind: 'put'; readonly put: PutResult }
+  | { readonly kind: 'ingest'; readonly ingest: IngestResult }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+export interface StartReply {
+  readonly views: readonly StoredView[];
+  readonly nextUid: number;
+}
+
+/** Counters of a lane since its thread began. */
+export interface LaneCounters {
+  readonly l1Hits: number;
+  readonly tierHits: number;
+  readonly misses: number;
+  readonly corrupt: number;
+  readonly tierFailures: number;
+  readonly joined: number;
+  readonly applied: number;
+  readonly stale: number;
+}
+
+export type ControlReply =
+  | { readonly kind: 'done'; readonly count: number }
+  | { readonly kind: 'stats'; readonly counters: LaneCounters };
+
+export type LaneReply =
+  | ReadReply
+  | StartReply
+  | ControlReply
+  | { readonly kind: 'written'; readonly results: readonly WriteResult[] }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof HeadraceError)
+    return { code: error.code, message: error.message, errors: error.errors };
+  const detail = error instanceof Error ? error.message : String(error);
+  return { code: 'internal', message: `a lane failed: ${detail}`, errors: undefined };
+}
+
+export function errorOf(failure: Failure): HeadraceError {
+  return new HeadraceError(failure.code, failure.message, failure.errors);
+}

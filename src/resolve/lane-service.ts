@@ -1,0 +1,115 @@
+/** A lane's answers, message by message: whatever happens, a message is answered, with a failure if need be. */
+import { unreachable } from '../base/assert.js';
+import {
+  type ControlReply,
+  type ControlTask,
+  failureOf,
+  type LaneReply,
+  type LaneTask,
+  type StartReply,
+} from '../lanes/messages.js';
+import type { StoredView } from '../views/schema.js';
+import type { TierChain } from './chain.js';
+import { invalidate } from './invalidator.js';
+import type { LaneCache } from './lane-cache.js';
+import type { LaneViews } from './lane-views.js';
+import type { ReadResolver } from './read-resolver.js';
+import type { RecordInspector } from './record-inspector.js';
+import type { RecordWriter } from './record-writer.js';
+
+/** The part of the catalog of views that a lane needs. */
+export interface ViewCatalog {
+  views(): StoredView[];
+  readonly nextUid: number;
+  put(view: StoredView): Promise<void>;
+  drop(view: StoredView): Promise<void>;
+}
+
+export interface LaneServiceParts {
+  readonly views: LaneViews;
+  readonly catalog: ViewCatalog;
+  readonly cache: LaneCache;
+  readonly chain: TierChain;
+  readonly inspector: RecordInspector;
+  readonly reads: ReadResolver;
+  readonly writes: RecordWriter;
+  readonly flights: { readonly joined: number };
+  /** Lets other work of the thread go first. */
+  readonly pause: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+const DONE: ControlReply = { kind: 'done', count: 0 };
+
+export class LaneService {
+  readonly #parts: LaneServiceParts;
+
+  constructor(parts: LaneServiceParts) {
+    this.#parts = parts;
+    for (const view of parts.catalog.views()) parts.views.declare(view);
+  }
+
+  started(): StartReply {
+    const { catalog } = this.#parts;
+    return { views: catalog.views(), nextUid: catalog.nextUid };
+  }
+
+  async answer(task: Exclude<LaneTask, { kind: 'start' }>): Promise<LaneReply> {
+    try {
+      switch (task.kind) {
+        case 'read':
+          return await this.#parts.reads.read(task.ops);
+        case 'write':
+          return { kind: 'written', results: await this.#parts.writes.write(task.ops, task.bodies) };
+        case 'close':
+          await this.#parts.close();
+          return DONE;
+        default:
+          return await this.#control(task);
+      }
+    } catch (error) {
+      return { kind: 'failed', failure: failureOf(error) };
+    }
+  }
+
+  async #control(task: ControlTask): Promise<ControlReply> {
+    const { views, catalog, cache, inspector, pause } = this.#parts;
+    switch (task.kind) {
+      case 'catalog-put':
+        await catalog.put(task.view);
+        return DONE;
+      case 'catalog-drop':
+        await catalog.drop(task.view);
+        return DONE;
+      case 'declare':
+        views.declare(task.view);
+        return DONE;
+      case 'forget':
+        views.forget(task.viewUid);
+        return DONE;
+      case 'invalidate': {
+        const { slot } = views.get(task.viewUid).view;
+        return { kind: 'done', count: await invalidate(cache, inspector, slot, task.spec, pause) };
+      }
+      case 'stats':
+        return this.#stats();
+      default:
+        return unreachable(task);
+    }
+  }
+
+  #stats(): ControlReply {
+    const { reads, writes, chain, flights } = this.#parts;
+    const counters = {
+      l1Hits: reads.l1Hits,
+      tierHits: reads.tierHits,
+      misses: reads.misses,
+      corrupt: chain.corrupt,
+      tierFailures: chain.failures,
+      joined: flights.joined,
+      applied: writes.applied,
+      stale: writes.stale,
+    };
+    return { kind: 'stats', counters };
+  }
+}

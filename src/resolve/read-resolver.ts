@@ -1,0 +1,150 @@
+/**
+ * Answers a message of reads: what the shared table has by now, then flights under way, then the tiers, once a key.
+ *
+ * A row is put into the shared table before it is answered, last of all tiers. The larger version wins there, so that a
+ * fill that was slow cannot hide a write that was faster; and as a lane forgets a dropped view before the view's place
+ * in the table is given away, no fill can land under another view's name.
+ */
+import type { Clock } from '../base/clock.js';
+import { storageKey } from '../base/keys.js';
+import { type Failure, failureOf, type ReadOp, type ReadReply } from '../lanes/messages.js';
+import { packRows, ROW, type Row } from '../lanes/packed-rows.js';
+import { type Found, type TierChain, UNAVAILABLE } from './chain.js';
+import { checkDeadline } from './deadline.js';
+import type { LaneCache } from './lane-cache.js';
+import type { LaneView, LaneViews } from './lane-views.js';
+import type { RecordInspector } from './record-inspector.js';
+import type { SingleFlight } from './single-flight.js';
+
+export interface ReadResolverParts {
+  readonly views: LaneViews;
+  readonly cache: LaneCache;
+  readonly chain: TierChain;
+  readonly flights: SingleFlight<Found>;
+  readonly inspector: RecordInspector;
+  readonly clock: Clock;
+}
+
+/** A key the message asks for and the shared table lacks, and the rows that wait for it. */
+interface Wanted {
+  readonly name: string;
+  readonly lane: LaneView;
+  readonly id: string;
+  readonly rows: number[];
+}
+
+interface Message {
+  readonly rows: Row[];
+  readonly wanted: Map<string, Wanted>;
+  readonly nowMs: number;
+}
+
+export class ReadResolver {
+  readonly #parts: ReadResolverParts;
+  l1Hits = 0;
+  tierHits = 0;
+  misses = 0;
+
+  constructor(parts: ReadResolverParts) {
+    this.#parts = parts;
+  }
+
+  read(ops: readonly ReadOp[]): ReadReply | Promise<ReadReply> {
+    const nowMs = this.#parts.clock.now();
+    const message: Message = { rows: [], wanted: new Map(), nowMs };
+    const failures = ops.map(op => this.#probe(op, message));
+    const reply = (): ReadReply => ({ rows: packRows(message.rows), failures });
+    const waits = this.#fetch(message);
+    return waits.length === 0 ? reply() : Promise.all(waits).then(reply);
+  }
+
+  /** Takes what the shared table has, and notes what must be fetched. */
+  #probe(op: ReadOp, message: Message): Failure | null {
+    const { cache, views, clock } = this.#parts;
+    const { rows, wanted, nowMs } = message;
+    const first = rows.length;
+    for (let index = 0; index < op.ids.length; index++) rows.push(ROW.unavailable);
+    try {
+      checkDeadline(op.deadlineMs, clock);
+      const lane = views.get(op.viewUid);
+      for (let index = 0; index < op.ids.length; index++) {
+        const id = op.ids[index] as string;
+        const cached = cache.get(lane.view.slot, id, nowMs);
+        if (cached !== undefined) {
+          this.l1Hits++;
+          rows[first + index] = this.#rowOf(cached);
+          continue;
+        }
+        const name = `${op.viewUid}/${id}`;
+        const known = wanted.get(name);
+        if (known === undefined) wanted.set(name, { name, lane, id, rows: [first + index] });
+        else known.rows.push(first + index);
+      }
+      return null;
+    } catch (error) {
+      return failureOf(error);
+    }
+  }
+
+  /** Asks for everything wanted in one question to the chain. What it answers at once is not waited for. */
+  #fetch(message: Message): Promise<void>[] {
+    const { chain, flights } = this.#parts;
+    const asked: Wanted[] = [];
+    const waits: Promise<void>[] = [];
+    for (const wanted of message.wanted.values()) {
+      const flight = flights.size === 0 ? undefined : flights.join(wanted.name);
+      if (flight === undefined) asked.push(wanted);
+      else waits.push(this.#settle(message, wanted, flight));
+    }
+    if (asked.length === 0) return waits;
+    const keys = asked.map(({ lane, id }) => storageKey(lane.view.uid, id));
+    const answer = chain.getMany(keys, message.nowMs);
+    if (answer instanceof Promise) return [...waits, ...this.#launch(message, asked, answer)];
+    for (let index = 0; index < asked.length; index++) {
+      this.#land(message, asked[index] as Wanted, answer[index], true);
+    }
+    return waits;
+  }
+
+  #launch(message: Message, asked: readonly Wanted[], answer: Promise<Found[]>): Promise<void>[] {
+    const { flights } = this.#parts;
+    return asked.map((wanted, index) => {
+      const flight = answer.then(found => {
+        this.#keep(wanted, found[index]);
+        return found[index];
+      });
+      flights.begin(wanted.name, flight);
+      return this.#settle(message, wanted, flight);
+    });
+  }
+
+  async #settle(message: Message, wanted: Wanted, flight: Promise<Found>): Promise<void> {
+    try {
+      this.#land(message, wanted, await flight, false);
+    } catch {
+      this.#land(message, wanted, UNAVAILABLE, false);
+    }
+  }
+
+  #land(message: Message, wanted: Wanted, found: Found, keep: boolean): void {
+    if (keep) this.#keep(wanted, found);
+    if (found === undefined) this.misses++;
+    else if (found !== UNAVAILABLE) this.tierHits++;
+    const row =
+      found === UNAVAILABLE ? ROW.unavailable : found === undefined ? ROW.notFound : this.#rowOf(found);
+    for (const place of wanted.rows) message.rows[place] = row;
+  }
+
+  /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */
+  #keep({ lane, id }: Wanted, found: Found): void {
+    if (found === undefined || found === UNAVAILABLE) return;
+    const { cache, inspector, views } = this.#parts;
+    const { slot, uid } = lane.view;
+    if (views.find(uid) === undefined) return;
+    cache.put(slot, id, found, inspector.expiresAt(found));
+  }
+
+  #rowOf(record: Uint8Array): Row {
+    return this.#parts.inspector.isTombstone(record) ? ROW.notFound : record;
+  }
+}

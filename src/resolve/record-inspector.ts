@@ -1,0 +1,31 @@
+/** What is read off a record's bytes without knowing its view. */
+import type { Version } from '../base/clock.js';
+import { recordExpiresAt, recordVersion, verifyRecord } from '../views/record-codec.js';
+import { RecordReader } from '../views/record-reader.js';
+
+export class RecordInspector {
+  readonly #reader = new RecordReader();
+
+  /** The other questions are for records that pass. */
+  verify(bytes: Uint8Array): boolean {
+    return verifyRecord(bytes);
+  }
+
+  version(bytes: Uint8Array): Version {
+    return recordVersion(bytes);
+  }
+
+  expiresAt(bytes: Uint8Array): number {
+    return recordExpiresAt(bytes);
+  }
+
+  isTombstone(bytes: Uint8Array): boolean {
+    this.#reader.reset(bytes);
+    return this.#reader.tombstone;
+  }
+
+  tags(bytes: Uint8Array): readonly string[] {
+    this.#reader.reset(bytes);
+    return this.#reader.tags();
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * Answers a message of writes: read, give a version, pack, make durable, then put into the shared table.
+ *
+ * All writes of a message go to the store of record in one call. The shared table is written after that, so that no
+ * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
+ * it can be left over from a lane that died between the two.
+ */
+import type { Clock, HybridClock, Version } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
+import { storageKey } from '../base/keys.js';
+import type { TierWrite } from '../base/tier.js';
+import {
+  failureOf,
+  type IngestOp,
+  type IngestResult,
+  type LineError,
+  type PutOp,
+  type RemoveOp,
+  type WriteOp,
+  type WriteResult,
+} from '../lanes/messages.js';
+import { encodeTombstone } from '../views/record-codec.js';
+import type { TierChain } from './chain.js';
+import { checkDeadline } from './deadline.js';
+import type { LaneCache } from './lane-cache.js';
+import type { LaneView, LaneViews } from './lane-views.js';
+import type { RecordInspector } from './record-inspector.js';
+
+export const TOMBSTONE_TTL_MS_DEFAULT = 3_600_000;
+
+const LINE_ERRORS_MAX = 100;
+const LINE_FEED = 10;
+
+export interface RecordWriterParts {
+  readonly views: LaneViews;
+  readonly cache: LaneCache;
+  readonly chain: TierChain;
+  readonly inspector: RecordInspector;
+  readonly clock: Clock;
+  readonly versions: HybridClock;
+  /** How long a deletion outlives its record: longer than any request lives. */
+  readonly tombstoneTtlMs?: number;
+}
+
+/** A write packed and on its way to the store. */
+interface Packed extends TierWrite {
+  readonly lane: LaneView;
+  readonly id: string;
+  readonly expiresAt: number;
+}
+
+/** What an op made of its part of the message. */
+type Prepared =
+  | { readonly kind: 'failed'; readonly result: WriteResult }
+  | { readonly kind: 'one'; readonly at: number }
+  | { readonly kind: 'lines'; readonly from: number; readonly to: number; readonly ingest: IngestResult };
+
+export class RecordWriter {
+  readonly #parts: RecordWriterParts;
+  readonly #tombstoneTtlMs: number;
+  applied = 0;
+  stale = 0;
+
+  constructor(parts: RecordWriterParts) {
+    this.#parts = parts;
+    this.#tombstoneTtlMs = parts.tombstoneTtlMs ?? TOMBSTONE_TTL_MS_DEFAULT;
+  }
+
+  async write(ops: readonly WriteOp[], bodies: Uint8Array): Promise<WriteResult[]> {
+    const batch: Packed[] = [];
+    const prepared = ops.map(op => this.#prepare(op, bodies, batch));
+    try {
+      const held = batch.length === 0 ? [] : await this.#store(batch);
+      await this.#removeNewer(ops, prepared, batch, held);
+      return prepared.map(part => resultOf(part, batch, held));
+    } catch (error) {
+      const failed: WriteResult = { kind: 'failed', failure: failureOf(error) };
+      return prepared.map(part => (part.kind === 'failed' ? part.result : failed));
+    }
+  }
+
+  #prepare(op: WriteOp, bodies: Uint8Array, batch: Packed[]): Prepared {
+    try {
+      checkDeadline(op.deadlineMs, this.#parts.clock);
+      const lane = this.#parts.views.get(op.viewUid);
+      if (op.kind === 'ingest') return this.#readLines(op, lane, batch);
+      batch.push(op.kind === 'put' ? this.#readBody(op, lane, bodies) : this.#tombstone(op, lane));
+      return { kind: 'one', at: batch.length - 1 };
+    } catch (error) {
+      return { kind: 'failed', result: { kind: 'failed', failure: failureOf(error) } };
+    }
+  }
+
+  #readBody(op: PutOp, lane: LaneView, bodies: Uint8Array): Packed {
+    lane.reader(op.flat).read(lane.draft, bodies, op.start, op.end, 'path');
+    lane.draft.id = op.id;
+    return this.#pack(lane);
+  }
+
+  #readLines(op: IngestOp, lane: LaneView, batch: Packed[]): Prepared {
+    const { chunk, lineNumbers } = op;
+    const reader = lane.reader(op.flat);
+    const from = batch.length;
+    const errors: LineError[] = [];
+    let failed = 0;
+    let line = 0;
+    for (let start = 0; start < chunk.length; line++) {
+      const feed = chunk.indexOf(LINE_FEED, start);
+      const end = feed === -1 ? chunk.length : feed;
+      const number = lineNumbers[line] ?? 0;
+      try {
+        reader.read(lane.draft, chunk, start, end, 'body', number);
+        batch.push(this.#pack(lane));
+      } catch (error) {
+        if (!(error instanceof HeadraceError)) throw error;
+        failed++;
+        if (errors.length < LINE_ERRORS_MAX) errors.push({ line: number, detail: describe(error) });
+      }
+      start = end + 1;
+    }
+    return { kind: 'lines', from, to: batch.length, ingest: { applied: 0, stale: 0, failed, errors } };
+  }
+
+  #pack(lane: LaneView): Packed {
+    const { clock, versions } = this.#parts;
+    const { draft, view } = lane;
+    const now = clock.now();
+    const expiresAt = now + (draft.ttlMs ?? view.ttlMs);
+    const version = draft.version ?? versions.next();
+    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil: expiresAt, expiresAt });
+    return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt };
+  }
+
+  #tombstone(op: RemoveOp, lane: LaneView, version = this.#parts.versions.next()): Packed {
+    const now = this.#parts.clock.now();
+    const expiresAt = now + this.#tombstoneTtlMs;
+    const value = encodeTombstone(version, now, expiresAt);
+    return { key: storageKey(lane.view.uid, op.id), value, version, lane, id: op.id, expiresAt };
+  }
+
+  async #store(batch: readonly Packed[]): Promise<(Version | null)[]> {
+    const { cache, chain, views } = this.#parts;
+    const results = await chain.putMany(batch);
+    for (let index = 0; index < batch.length; index++) {
+      const { lane, id, value, expiresAt } = batch[index] as Packed;
+      const { slot, uid } = lane.view;
+      const held = results[index] ?? null;
+      if (held === null) this.applied++;
+      else this.stale++;
+      if (views.find(uid) === undefined) continue;
+      if (held === null) cache.put(slot, id, value, expiresAt);
+      else this.#dropOlder(slot, id, held);
+    }
+    return [...results];
+  }
+
+  /** A deletion has no version of its own to lose by: where the record's was larger, it is deleted above that. */
+  async #removeNewer(
+    ops: readonly WriteOp[],
+    prepared: readonly Prepared[],
+    batch: Packed[],
+    held: (Version | null)[],
+  ): Promise<void> {
+    const places: number[] = [];
+    const again: Packed[] = [];
+    for (let index = 0; index < ops.length; index++) {
+      const op = ops[index] as WriteOp;
+      const part = prepared[index] as Prepared;
+      if (op.kind !== 'remove' || part.kind !== 'one') continue;
+      const newer = held[part.at] ?? null;
+      if (newer === null || newer >= Number.MAX_SAFE_INTEGER) continue;
+      const { lane } = batch[part.at] as Packed;
+      places.push(part.at);
+      again.push(this.#tombstone(op, lane, (newer + 1) as Version));
+    }
+    if (again.length === 0) return;
+    const results = await this.#store(again);
+    places.forEach((at, index) => {
+      batch[at] = again[index] as Packed;
+      held[at] = results[index] ?? null;
+    });
+  }
+
+  #dropOlder(slot: number, id: string, held: Version): void {
+    const { cache, clock, inspector, versions } = this.#parts;
+    versions.seen(held);
+    const cached = cache.get(slot, id, clock.now());
+    if (cached !== undefined && inspector.version(cached) < held) cache.remove(slot, id);
+  }
+}
+
+function resultOf(part: Prepared, batch: readonly Packed[], held: readonly (Version | null)[]): WriteResult {
+  if (part.kind === 'failed') return part.result;
+  if (part.kind === 'one') {
+    const newer = held[part.at] ?? null;
+    const version = newer ?? (batch[part.at] as Packed).version;
+    return { kind: 'put', put: { version, applied: newer === null } };
+  }
+  let applied = 0;
+  for (let at = part.from; at < part.to; at++) if ((held[at] ?? null) === null) applied++;
+  return { kind: 'ingest', ingest: { ...part.ingest, applied, stale: part.to - part.from - applied } };
+}
+
+function describe(error: HeadraceError): string {
+  const { errors, message } = error;
+  if (errors === undefined || errors.length === 0) return message;
+  return `${message}: ${errors.map(({ at, detail }) => `${at} ${detail}`).join('; ')}`;
+}

@@ -1,0 +1,47 @@
+/**
+ * One question a key, however many ask: who asks while it is under way joins it.
+ *
+ * A flight is over when its promise settles; it is forgotten then, whether it was answered or failed, so that a failure
+ * is not remembered. What tiers answer at once needs no flight. The number of flights is bounded.
+ */
+import { HeadraceError } from '../base/errors.js';
+
+export class SingleFlight<T> {
+  readonly #flights = new Map<string, Promise<T>>();
+  readonly #flightsMax: number;
+  /** Asks that joined a flight instead of beginning one. */
+  joined = 0;
+
+  constructor(flightsMax: number) {
+    this.#flightsMax = flightsMax;
+  }
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  /** The flight under way for the key. */
+  join(key: string): Promise<T> | undefined {
+    const flight = this.#flights.get(key);
+    if (flight !== undefined) this.joined++;
+    return flight;
+  }
+
+  /** @throws HeadraceError `overloaded` when there is no room for so many more; ask before the question is sent. */
+  reserve(count: number): void {
+    if (this.#flights.size + count > this.#flightsMax) {
+      throw new HeadraceError(
+        'overloaded',
+        `${this.#flightsMax} keys are being fetched already; try again later`,
+      );
+    }
+  }
+
+  begin(key: string, flight: Promise<T>): void {
+    this.#flights.set(key, flight);
+    const over = () => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    };
+    flight.then(over, over);
+  }
+}

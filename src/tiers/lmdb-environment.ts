@@ -1,0 +1,46 @@
+/**
+ * One LMDB environment in the data directory, opened by every lane's thread: records, and the catalog of views.
+ *
+ * Threads of one process share the environment's memory map and its one write lock; lmdb's own writer threads take the
+ * lock, never a lane's thread. Three options are what safety rests on:
+ *
+ * - `overlappingSync: false`. A commit is then synced before it is told of: resolved means durable, and a failed sync
+ *   rejects. With it a write is first visible and later durable, and the promise of durability is never settled when
+ *   the sync fails.
+ * - `batchStartThreshold` without end. Otherwise lmdb begins a transaction in the middle of a turn of the event loop
+ *   and holds the write lock until the turn ends; a thread that is terminated within that turn never ends it, and every
+ *   other writer would wait for ever. With it, a transaction has all its writes before it begins.
+ * - No transaction callbacks anywhere, for the same reason: a terminated thread would take the lock with it.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Database, open } from 'lmdb';
+
+export interface LmdbEnvironment {
+  /** Storage key → record; the entry's version is the record's. */
+  readonly records: Database<Uint8Array, Uint8Array>;
+  /** JSON texts by name. */
+  readonly catalog: Database<string, string>;
+  close(): Promise<void>;
+}
+
+const FILE_NAME = 'headrace.mdb';
+
+export function openLmdb(directory: string): LmdbEnvironment {
+  mkdirSync(directory, { recursive: true });
+  const options = {
+    path: join(directory, FILE_NAME),
+    maxDbs: 4,
+    overlappingSync: false,
+    batchStartThreshold: Number.MAX_SAFE_INTEGER,
+  };
+  const root = open(options);
+  const records = root.openDB<Uint8Array, Uint8Array>({
+    name: 'records',
+    keyEncoding: 'binary',
+    encoding: 'binary',
+    useVersions: true,
+  });
+  const catalog = root.openDB<string, string>({ name: 'catalog', encoding: 'string' });
+  return { records, catalog, close: () => root.close() };
+}

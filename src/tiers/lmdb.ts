@@ -1,0 +1,130 @@
+/**
+ * The tier on local disk: records in LMDB, in embedded mode the store of record.
+ *
+ * Reading is a walk through mapped pages in the caller's thread, answered at once. Writing compares versions in the
+ * caller's thread and leaves the puts to lmdb's writer thread. As one lane alone writes a key, what is held is what is
+ * committed or what this lane has queued: `#pending` remembers the latter until its commit is durable.
+ *
+ * Measured on 2 cores, 250-byte values, one thread writing batches of 1,000: 600,000 puts a second when keys come in
+ * order; in random order 100,000 into an empty store and 50,000 into one of a million, where every put makes a page of
+ * its own dirty. Transaction callbacks and synchronous transactions were no faster, and hold the write lock while they
+ * wait for this thread.
+ */
+import { getLastVersion } from 'lmdb';
+import type { Version } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
+import type { Tier, TierWrite } from '../base/tier.js';
+import type { DiskGuard } from './disk-guard.js';
+import type { LmdbEnvironment } from './lmdb-environment.js';
+
+/** A put makes a leaf dirty, and sometimes a branch. */
+const PAGE_BYTES_PER_PUT = 2 * 4096;
+
+interface Commit {
+  /** Settles when the writes of one call are durable or have failed. */
+  done: Promise<unknown>;
+}
+
+interface Pending {
+  readonly version: Version;
+  readonly commit: Commit;
+}
+
+export class LmdbTier implements Tier {
+  readonly name = 'lmdb';
+  readonly #environment: LmdbEnvironment;
+  readonly #guard: DiskGuard;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(environment: LmdbEnvironment, guard: DiskGuard) {
+    this.#environment = environment;
+    this.#guard = guard;
+  }
+
+  /** Writes queued and not yet durable. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    const { records } = this.#environment;
+    return keys.map(key => records.getBinary(key));
+  }
+
+  async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
+    this.#guard.check(estimate(writes));
+    const { records } = this.#environment;
+    const results: (Version | null)[] = [];
+    const commit: Commit = { done: Promise.resolve() };
+    const waits = new Set<Promise<unknown>>();
+    const names: string[] = [];
+    let last: Promise<boolean> | undefined;
+    for (const { key, value, version } of writes) {
+      const name = nameOf(key);
+      const pending = this.#pending.get(name);
+      const held = pending?.version ?? this.#versionOf(key);
+      if (held !== undefined && held >= version) {
+        results.push(held);
+        // What beats this write must be durable before this write is told so.
+        if (pending !== undefined && pending.commit !== commit) waits.add(pending.commit.done);
+        continue;
+      }
+      this.#pending.set(name, { version, commit });
+      names.push(name);
+      results.push(null);
+      last = records.put(key, value, version);
+    }
+    if (last !== undefined) {
+      commit.done = last;
+      waits.add(last);
+    }
+    try {
+      await Promise.all(waits);
+    } catch (error) {
+      throw unavailable(error);
+    } finally {
+      for (const name of names) if (this.#pending.get(name)?.commit === commit) this.#pending.delete(name);
+    }
+    return results;
+  }
+
+  async deleteMany(keys: readonly Uint8Array[]): Promise<void> {
+    const { records } = this.#environment;
+    let last: Promise<boolean> | undefined;
+    for (const key of keys) last = records.remove(key);
+    try {
+      await last;
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#environment.close();
+  }
+
+  #versionOf(key: Uint8Array): Version | undefined {
+    return this.#environment.records.getBinaryFast(key) === undefined
+      ? undefined
+      : (getLastVersion() as Version);
+  }
+}
+
+/** A string made of the key's bytes: what a `Map` can look up. */
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+}
+
+function estimate(writes: readonly TierWrite[]): number {
+  let bytes = 0;
+  for (const { value } of writes) bytes += value.byteLength + PAGE_BYTES_PER_PUT;
+  return bytes;
+}
+
+function unavailable(error: unknown): HeadraceError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new HeadraceError(
+    'unavailable',
+    `the disk store failed, it is not known what was written: ${reason}`,
+  );
+}
