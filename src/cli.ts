@@ -7,7 +7,7 @@ import { type GetOptions, get } from './cli/get.js';
 import { type LoadOptions, load } from './cli/load.js';
 import { printOptions } from './cli/print-options.js';
 import { ConfigError, type Given, optionRows, readConfig } from './config.js';
-import { serve } from './main.js';
+import { StartError, serve } from './main.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
 
@@ -63,7 +63,8 @@ withServerOptions(
 ).action((flags: Given) => printOptions(readConfig(process.env, flags)));
 
 program.parseAsync().catch((error: unknown) => {
-  if (!(error instanceof CliError || error instanceof ConfigError)) throw error;
+  if (!(error instanceof CliError || error instanceof ConfigError || error instanceof StartError))
+    throw error;
   process.stderr.write(`headrace: ${error.message}\n`);
   process.exitCode = 2;
 });

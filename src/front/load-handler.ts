@@ -14,7 +14,11 @@ export interface LoadHandlerOptions {
   readonly answerError: AnswerError;
 }
 
-export function loadHandlers({ store, lineBytesMax, answerError }: LoadHandlerOptions): RouteHandlers['records'] {
+export function loadHandlers({
+  store,
+  lineBytesMax,
+  answerError,
+}: LoadHandlerOptions): RouteHandlers['records'] {
   return {
     POST(exchange, view) {
       requireType(exchange.header('content-type'));
@@ -42,10 +46,16 @@ export function loadHandlers({ store, lineBytesMax, answerError }: LoadHandlerOp
 function requireType(given: string): void {
   const type = given.split(';', 1)[0]?.trim().toLowerCase();
   if (type === NDJSON_TYPE) return;
-  throw new HeadraceError('unsupported-media-type', `the content type is '${given.slice(0, 100)}'; ${NDJSON_TYPE} is wanted`);
+  throw new HeadraceError(
+    'unsupported-media-type',
+    `the content type is '${given.slice(0, 100)}'; ${NDJSON_TYPE} is wanted`,
+  );
 }
 
 function requireIdentity(encoding: string): void {
   if (encoding === '' || encoding === 'identity') return;
-  throw new HeadraceError('unsupported-media-type', `the content encoding is '${encoding.slice(0, 100)}'; send the lines as they are`);
+  throw new HeadraceError(
+    'unsupported-media-type',
+    `the content encoding is '${encoding.slice(0, 100)}'; send the lines as they are`,
+  );
 }

@@ -10,7 +10,7 @@ import type { Exchange } from './front.js';
 import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';
-import { type Timing, TIMING_OFF, timingOf } from './server-timing.js';
+import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
 
 export interface LookupHandlerOptions {
   readonly store: RecordStore;

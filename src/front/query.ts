@@ -2,13 +2,18 @@
 import { HeadraceError } from '../base/errors.js';
 
 /** @throws HeadraceError `bad-query` for a parameter that is not in `allowed`, or comes twice. */
-export function readQuery<const K extends string>(query: string, allowed: readonly K[]): Partial<Record<K, string>> {
+export function readQuery<const K extends string>(
+  query: string,
+  allowed: readonly K[],
+): Partial<Record<K, string>> {
   const given: Partial<Record<K, string>> = {};
   if (query === '') return given;
   for (const [name, value] of new URLSearchParams(query)) {
     const known = allowed.find(other => other === name);
-    if (known === undefined) throw new HeadraceError('bad-query', `there is no parameter '${name}' here; ${hint(allowed)}`);
-    if (given[known] !== undefined) throw new HeadraceError('bad-query', `the parameter '${name}' comes twice`);
+    if (known === undefined)
+      throw new HeadraceError('bad-query', `there is no parameter '${name}' here; ${hint(allowed)}`);
+    if (given[known] !== undefined)
+      throw new HeadraceError('bad-query', `the parameter '${name}' comes twice`);
     given[known] = value;
   }
   return given;
@@ -22,5 +27,8 @@ function hint(allowed: readonly string[]): string {
 export function readFlag(name: string, value: string | undefined): boolean {
   if (value === undefined || value === 'false') return false;
   if (value === 'true') return true;
-  throw new HeadraceError('bad-query', `the parameter '${name}' is '${value.slice(0, 50)}'; true or false is wanted`);
+  throw new HeadraceError(
+    'bad-query',
+    `the parameter '${name}' is '${value.slice(0, 50)}'; true or false is wanted`,
+  );
 }

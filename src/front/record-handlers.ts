@@ -10,14 +10,14 @@ import { recordExpiresAt } from '../views/record-codec.js';
 import { RecordReader } from '../views/record-reader.js';
 import type { View } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
+import type { AnswerError } from './answer-error.js';
 import { CacheStatus } from './cache-status.js';
 import type { Exchange } from './front.js';
 import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
-import type { AnswerError } from './answer-error.js';
+import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';
-import { type Timing, TIMING_OFF, timingOf } from './server-timing.js';
-import { Prefixes } from './prefixes.js';
+import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
 
 export interface RecordHandlerOptions {
   readonly store: RecordStore;

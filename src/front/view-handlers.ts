@@ -15,7 +15,11 @@ export interface ViewHandlerOptions {
 
 const HEADERS = ['content-type', JSON_TYPE];
 
-export function viewHandlers({ views, bodyBytesMax, answerError }: ViewHandlerOptions): Pick<RouteHandlers, 'view' | 'views'> {
+export function viewHandlers({
+  views,
+  bodyBytesMax,
+  answerError,
+}: ViewHandlerOptions): Pick<RouteHandlers, 'view' | 'views'> {
   function show(exchange: Exchange, name: string): void {
     const view = views.get(name);
     if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);

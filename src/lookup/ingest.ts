@@ -55,7 +55,10 @@ class LaneBuffer {
   }
 
   take(): { chunk: Uint8Array; lineNumbers: Uint32Array } {
-    const taken = { chunk: this.bytes.subarray(0, this.used), lineNumbers: this.lineNumbers.slice(0, this.lines) };
+    const taken = {
+      chunk: this.bytes.subarray(0, this.used),
+      lineNumbers: this.lineNumbers.slice(0, this.lines),
+    };
     this.bytes = new Uint8Array(0);
     this.used = 0;
     this.lines = 0;

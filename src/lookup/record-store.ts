@@ -71,7 +71,8 @@ export class RecordStore {
    */
   async fetch(view: View, id: string): Promise<Uint8Array | undefined> {
     const rows = await this.#lanes.read(this.#laneOf(view, id), view, [id], this.#deadline());
-    if (rows.status(0) === ROW.unavailable) throw new HeadraceError('unavailable', `the record ${id} cannot be read now`);
+    if (rows.status(0) === ROW.unavailable)
+      throw new HeadraceError('unavailable', `the record ${id} cannot be read now`);
     return rows.record(0);
   }
 
@@ -94,14 +95,19 @@ export class RecordStore {
       }
       missed ??= [];
       const lane = this.#lanes.laneOf(table.shard);
-      const ofLane = (missed[lane] ??= new Missed());
+      const ofLane = missed[lane] ?? new Missed();
+      missed[lane] = ofLane;
       ofLane.ids.push(id);
       ofLane.rows.push(row);
     }
     return missed === undefined ? undefined : this.#fetchMissed(view, missed, sink);
   }
 
-  async #fetchMissed(view: View, missed: readonly (Missed | undefined)[], sink: RowSink): Promise<LookupMisses> {
+  async #fetchMissed(
+    view: View,
+    missed: readonly (Missed | undefined)[],
+    sink: RowSink,
+  ): Promise<LookupMisses> {
     const deadlineMs = this.#deadline();
     const outcome: LookupMisses = { count: 0, failure: undefined };
     const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));

@@ -15,23 +15,24 @@ import {
 
 /** Makes a change durable and tells every lane. */
 export interface ViewStore {
+  readonly viewsMax: number;
   declare(view: StoredView): Promise<void>;
   drop(view: StoredView): Promise<void>;
   /** A number never given before. */
   nextUid(): number;
+  /** A change is visible. */
+  changed(): void;
 }
 
 export class ViewRegistry {
   readonly #views = new Map<string, View>();
   readonly #store: ViewStore;
-  readonly #viewsMax: number;
   /** The end of the change under way. */
   #changed: Promise<unknown> = Promise.resolve();
 
-  constructor(stored: readonly StoredView[], store: ViewStore, viewsMax: number) {
+  constructor(stored: readonly StoredView[], store: ViewStore) {
     for (const view of stored) this.#views.set(view.name, viewOf(view));
     this.#store = store;
-    this.#viewsMax = viewsMax;
   }
 
   get(name: string): View | undefined {
@@ -49,6 +50,7 @@ export class ViewRegistry {
       if (declared.outcome !== 'same') {
         await this.#store.declare(storedViewOf(declared.view));
         this.#views.set(name, declared.view);
+        this.#store.changed();
       }
       return declared;
     });
@@ -61,16 +63,17 @@ export class ViewRegistry {
       if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
       this.#views.delete(name);
       await this.#store.drop(storedViewOf(view));
+      this.#store.changed();
     });
   }
 
   #declared(name: string, definition: ViewDefinition): { view: View; outcome: Declaration } {
     const existing = this.#views.get(name);
     if (existing !== undefined) return redeclare(existing, definition);
-    if (this.#views.size >= this.#viewsMax) {
+    if (this.#views.size >= this.#store.viewsMax) {
       throw new HeadraceError(
         'too-many-views',
-        `there are ${this.#viewsMax} views already (HEADRACE_VIEWS_MAX)`,
+        `there are ${this.#store.viewsMax} views already (HEADRACE_VIEWS_MAX)`,
       );
     }
     const { entity, ttlMs, l1Bytes, eviction } = definition;

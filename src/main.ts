@@ -1,0 +1,202 @@
+/**
+ * The front thread's composition root: builds every layer once, starts, drains, stops.
+ *
+ *   start   data directory → L1 → lanes (repair, catalog) → views → admin port → data port → ready
+ *   stop    unready → no new connections → requests in flight → lanes flush → close, each within the time that is left
+ */
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { systemClock } from './base/clock.js';
+import type { Config } from './config.js';
+import { adminHandler, type Readiness } from './front/admin.js';
+import { errorAnswers } from './front/answer-error.js';
+import type { Front, FrontLimits } from './front/front.js';
+import { invalidateHandlers } from './front/invalidate-handler.js';
+import { loadHandlers } from './front/load-handler.js';
+import { lookupHandlers } from './front/lookup-handler.js';
+import { openFront } from './front/open-front.js';
+import { recordHandlers } from './front/record-handlers.js';
+import { routesOf } from './front/routes.js';
+import { viewHandlers } from './front/view-handlers.js';
+import { Caches } from './l1/caches.js';
+import { CACHES_MAX, createTable, shapeOf, type TableHandle } from './l1/layout.js';
+import { TableReader } from './l1/table-reader.js';
+import { Lanes } from './lanes/lanes.js';
+import { shareL1 } from './lookup/l1-shares.js';
+import { RecordStore } from './lookup/record-store.js';
+import { type Log, openLog } from './observe/log.js';
+import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
+import { ViewRegistry } from './views/registry.js';
+
+/** The server cannot start as it is configured: told to the user as it is. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+export interface Server {
+  readonly port: number;
+  readonly adminPort: number;
+  /** Resolves when all is closed; at the latest after `shutdownTimeout`. */
+  stop(): Promise<void>;
+}
+
+const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
+const ADMIN_CONNECTIONS_MAX = 100;
+
+/** Runs a server until SIGTERM or SIGINT; a second signal ends it at once. */
+export async function serve(config: Config): Promise<void> {
+  const began = performance.now();
+  const log = openLog(config.logLevel);
+  const server = await startServer(config, log);
+  const { port, adminPort } = server;
+  log.info({ port, adminPort, tookMs: Math.round(performance.now() - began) }, 'ready');
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    server.stop().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      error => {
+        log.error({ err: error }, 'the stop failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+/**
+ * @param laneWorker the lanes' thread; tests give their own.
+ * @throws StartError
+ */
+export async function startServer(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Server> {
+  const closers: (() => Promise<void> | void)[] = [];
+  let readiness: Readiness = 'starting';
+  try {
+    closers.push(await lockDataDir(config.dataDir));
+    const table = createL1(config);
+    const lanes = await openLanes(config, log, table, laneWorker);
+    closers.push(() => lanes.close());
+    const handler = dataHandler(config, log, table, lanes);
+    const limits = frontLimits(config);
+    const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
+    const admin = await listen('admin', config.adminHost, config.adminPort, () =>
+      openFront(
+        'node',
+        {
+          host: config.adminHost,
+          port: config.adminPort,
+          limits: { ...limits, connectionsMax: ADMIN_CONNECTIONS_MAX },
+          handler: adminHandler({ key: config.adminKey, readiness: () => readiness }),
+          onError,
+        },
+        message => log.warn(message),
+      ),
+    );
+    closers.push(() => admin.close());
+    const data = await listen('data', config.host, config.port, () =>
+      openFront(config.front, { host: config.host, port: config.port, limits, handler, onError }, message =>
+        log.warn(message),
+      ),
+    );
+    closers.push(() => data.close());
+    readiness = 'ready';
+    const stop = async () => {
+      readiness = 'draining';
+      const deadline = performance.now() + config.shutdownTimeout;
+      data.stopAccepting();
+      await drained(data, deadline, log);
+      await lanes.drain(Math.max(1, deadline - performance.now()));
+      for (const close of closers.reverse()) await close();
+    };
+    return { port: data.port, adminPort: admin.port, stop };
+  } catch (error) {
+    for (const close of closers.reverse()) await close();
+    throw error instanceof DataDirError ? new StartError(error.message) : error;
+  }
+}
+
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config): TableHandle {
+  const shards = Math.max(l1Bytes < 2 ** 26 ? 4 : 16, 2 ** Math.ceil(Math.log2(lanes)));
+  const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, shards });
+  const seed = randomBytes(16);
+  const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
+  return createTable(shape, { nowMs: Date.now(), hashKey });
+}
+
+function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
+  const { lanes, queueMax, queueBytesMax, dataDir, diskFreeMin, tombstoneTtl } = config;
+  return Lanes.open({
+    count: lanes,
+    workerUrl,
+    queueMax,
+    queueBytesMax,
+    log,
+    table,
+    dataDir,
+    diskFreeMin,
+    tombstoneTtl,
+  });
+}
+
+function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes) {
+  const { bodyBytesMax, lineBytesMax, deadline, viewsMax } = config;
+  const caches = new Caches(table);
+  const share = () => shareL1(caches, views.list(), CACHES_MAX);
+  const views = new ViewRegistry(lanes.views(), {
+    viewsMax,
+    nextUid: () => lanes.nextUid(),
+    declare: async view => lanes.declare(view),
+    drop: async view => {
+      await lanes.drop(view);
+      caches.raiseEpoch(view.slot);
+    },
+    changed: share,
+  });
+  share();
+  const store = new RecordStore({
+    table: new TableReader(table),
+    lanes,
+    clock: systemClock,
+    deadlineMs: deadline,
+  });
+  const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
+  const shared = { store, bodyBytesMax, answerError };
+  return routesOf(
+    {
+      record: recordHandlers(shared),
+      records: loadHandlers({ store, lineBytesMax, answerError }),
+      lookup: lookupHandlers(shared),
+      invalidate: invalidateHandlers(shared),
+      ...viewHandlers({ views, bodyBytesMax, answerError }),
+    },
+    name => views.get(name),
+  );
+}
+
+function frontLimits(config: Config): FrontLimits {
+  const { headerBytesMax, pathBytesMax, idleTimeout, connectionsMax } = config;
+  return { headerBytesMax, pathBytesMax, idleTimeoutMs: idleTimeout, connectionsMax };
+}
+
+async function listen(what: string, host: string, port: number, open: () => Promise<Front>): Promise<Front> {
+  try {
+    return await open();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(`the ${what} port ${host}:${port} cannot be opened: ${reason}`);
+  }
+}
+
+/** Waits for the requests in flight, bounded: those that are left then are cut off. */
+async function drained(front: Front, deadline: number, log: Log): Promise<void> {
+  while (front.pending > 0 && performance.now() < deadline)
+    await new Promise(resolve => setTimeout(resolve, 5));
+  if (front.pending > 0)
+    log.warn({ pending: front.pending }, 'requests were cut off by the shutdown timeout');
+}
