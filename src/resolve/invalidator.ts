@@ -1,10 +1,12 @@
 /** Drops cached copies in a lane's shards, in steps between which the lane goes on with its other work. */
 import { Pattern } from '../base/pattern.js';
+import type { RemovalTest } from '../l1/removal.js';
 import type { Invalidation } from '../lanes/messages.js';
 import type { LaneCache } from './lane-cache.js';
 import type { RecordInspector } from './record-inspector.js';
 
-type Test = (id: Uint8Array, value: Uint8Array) => boolean;
+/** About a millisecond. */
+const STEP_BUCKETS = 1024;
 
 /** How many were dropped. `pause` is called between steps. */
 export async function invalidate(
@@ -18,20 +20,22 @@ export async function invalidate(
     return spec.ids.filter(id => cache.owns(slot, id) && cache.remove(slot, id)).length;
   }
   const scan = cache.removeWhere(slot, testOf(spec, inspector));
-  while (!scan.step()) await pause();
+  while (!scan.step(STEP_BUCKETS)) await pause();
   return scan.removed;
 }
 
-function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): Test {
+function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): RemovalTest {
   if (spec.kind === 'all') return () => true;
   if (spec.kind === 'prefix') {
     const prefix = Buffer.from(spec.prefix);
-    return id => prefix.length <= id.length && prefix.compare(id, 0, prefix.length) === 0;
+    return (bytes, start, end) =>
+      prefix.length <= end - start && prefix.compare(bytes, start, start + prefix.length) === 0;
   }
   if (spec.kind === 'pattern') {
     const pattern = new Pattern(spec.pattern);
-    return id => pattern.matches(id);
+    return (bytes, start, end) => pattern.matches(bytes, start, end);
   }
   const wanted = new Set(spec.tags);
-  return (_id, value) => inspector.tags(value).some(tag => wanted.has(tag));
+  return (bytes, _keyStart, _keyEnd, start, end) =>
+    inspector.tags(bytes, start, end - start).some(tag => wanted.has(tag));
 }

@@ -61,7 +61,7 @@ export class ReadResolver {
   /** Takes what the shared table has, and notes what must be fetched. */
   #probe(op: ReadOp, message: Message): Failure | null {
     const { cache, views, clock } = this.#parts;
-    const { rows, wanted, nowMs } = message;
+    const { rows, wanted } = message;
     const first = rows.length;
     for (let index = 0; index < op.ids.length; index++) rows.push(ROW.unavailable);
     try {
@@ -69,7 +69,7 @@ export class ReadResolver {
       const lane = views.get(op.viewUid);
       for (let index = 0; index < op.ids.length; index++) {
         const id = op.ids[index] as string;
-        const cached = cache.get(lane.view.slot, id, nowMs);
+        const cached = cache.get(lane.view.slot, id);
         if (cached !== undefined) {
           this.l1Hits++;
           rows[first + index] = this.#rowOf(cached);

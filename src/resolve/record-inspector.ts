@@ -24,8 +24,8 @@ export class RecordInspector {
     return this.#reader.tombstone;
   }
 
-  tags(bytes: Uint8Array): readonly string[] {
-    this.#reader.reset(bytes);
+  tags(bytes: Uint8Array, offset: number, length: number): readonly string[] {
+    this.#reader.reset(bytes, offset, length);
     return this.#reader.tags();
   }
 }

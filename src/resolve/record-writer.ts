@@ -182,9 +182,9 @@ export class RecordWriter {
   }
 
   #dropOlder(slot: number, id: string, held: Version): void {
-    const { cache, clock, inspector, versions } = this.#parts;
+    const { cache, inspector, versions } = this.#parts;
     versions.seen(held);
-    const cached = cache.get(slot, id, clock.now());
+    const cached = cache.get(slot, id);
     if (cached !== undefined && inspector.version(cached) < held) cache.remove(slot, id);
   }
 }

@@ -1,0 +1,93 @@
+/**
+ * One life of a lane: a Piscina that lives exactly as long as its one worker.
+ *
+ * Piscina puts a new worker in the place of a failed one when it hears of the failure, which is before the old thread
+ * has ended, and never again once one fails while it starts. A lane needs the opposite: no successor until the thread
+ * has truly exited, and one every time. So this pool may have no worker of its own accord (`minThreads: 0`), gets no
+ * task once it is down, and is left behind; the successor is a new pool.
+ */
+import type { Worker } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { assert } from '../base/assert.js';
+import type { LaneTask } from './messages.js';
+
+const CONCURRENT_TASKS_MAX = 1 << 20;
+
+export interface LaneThreadOptions {
+  readonly workerUrl: URL;
+  readonly workerData: unknown;
+  /** Called at once when the thread is failing; it may still be running. No task is taken from here on. */
+  readonly onDown: (reason: string) => void;
+}
+
+export class LaneThread {
+  readonly #pool: Piscina<LaneTask, unknown>;
+  readonly #worker: Worker;
+  /** Resolves when the thread has exited, and nothing of it runs any more. */
+  readonly exited: Promise<void>;
+  /** What the first task, which starts the thread, was answered with. */
+  readonly started: Promise<unknown>;
+  #isDown = false;
+  #reason = 'it was ended';
+
+  constructor(options: LaneThreadOptions, startTask: LaneTask) {
+    const pool = new Piscina<LaneTask, unknown>({
+      filename: options.workerUrl.href,
+      workerData: options.workerData,
+      minThreads: 0,
+      maxThreads: 1,
+      concurrentTasksPerWorker: CONCURRENT_TASKS_MAX,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      atomics: 'disabled',
+      recordTiming: false,
+    });
+    this.#pool = pool;
+    const goDown = () => {
+      if (this.#isDown) return;
+      this.#isDown = true;
+      options.onDown(this.#reason);
+    };
+    pool.on('error', (error: unknown) => {
+      this.#reason = error instanceof Error ? error.message : String(error);
+    });
+    pool.on('workerDestroy', goDown);
+    const started = pool.run(startTask);
+    const worker = pool.threads[0];
+    assert(worker !== undefined, 'the first task starts a worker');
+    this.#worker = worker;
+    worker.once('error', (error: unknown) => {
+      this.#reason = error instanceof Error ? error.message : String(error);
+    });
+    this.exited = new Promise(resolve => {
+      worker.once('exit', code => {
+        if (!this.#isDown) this.#reason = `it exited with code ${code}`;
+        goDown();
+        resolve();
+      });
+    });
+    // A worker that ends before it took the first task never answers it.
+    this.started = Promise.race([
+      started,
+      this.exited.then(() => Promise.reject(new Error(`the lane's thread ended: ${this.#reason}`))),
+    ]);
+    this.started.catch(() => undefined);
+    started.catch(() => undefined);
+  }
+
+  get isDown(): boolean {
+    return this.#isDown;
+  }
+
+  /** Rejects when the thread ends before it answers. */
+  run(task: LaneTask, transfer: readonly ArrayBuffer[]): Promise<unknown> {
+    assert(!this.#isDown, 'a lane that is down takes no task');
+    return this.#pool.run(task, { transferList: [...transfer] });
+  }
+
+  /** Ends the thread, wherever it is, and waits until it has exited. */
+  async terminate(): Promise<void> {
+    this.#worker.ref();
+    await this.#pool.destroy();
+    await this.exited;
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * All lanes, as the front uses them: reads, writes and control, each with a deadline, over single-worker pools.
+ *
+ * A lane writes the shards with `shard % lanes === lane`; whoever calls has the key's shard and asks `laneOf`. Every
+ * promise from here settles: with the lane's answer, or by its deadline, or when the lane is closed.
+ */
+import { assert } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
+import type { StoredView, View } from '../views/schema.js';
+import { type AnyCall, Call, type WriteRequest } from './call.js';
+import { Deadlines } from './deadlines.js';
+import { Lane, type LaneEvent } from './lane.js';
+import {
+  type ControlReply,
+  type ControlTask,
+  errorOf,
+  type IngestResult,
+  type Invalidation,
+  type LaneCounters,
+  type PutResult,
+  type ReadOp,
+  type WriteResult,
+} from './messages.js';
+import type { PackedRows } from './packed-rows.js';
+
+export const LANE_LIMITS = {
+  opsMax: 16_384,
+  bytesMax: 32 * 1024 * 1024,
+  controlDeadlineMs: 60_000,
+} as const;
+
+export interface LanesOptions {
+  readonly count: number;
+  /** The compiled `workers/lane.js`. */
+  readonly workerUrl: URL;
+  /** For the worker; must be structured-cloneable. */
+  readonly workerData: unknown;
+  readonly clock: Clock;
+  /** A lane's thread has exited: release its shards. */
+  readonly onExited: (lane: number) => void;
+  readonly onEvent?: (event: LaneEvent) => void;
+  /** Per lane, queued and in flight. */
+  readonly opsMax?: number;
+  readonly bytesMax?: number;
+}
+
+export interface LaneFigures {
+  readonly lane: number;
+  readonly isUp: boolean;
+  readonly ops: number;
+  readonly bytes: number;
+  readonly tasks: number;
+  readonly restarts: number;
+  readonly retried: number;
+  readonly refused: number;
+}
+
+export interface LanesFigures {
+  readonly lanes: readonly LaneFigures[];
+  /** Calls whose deadline passed. */
+  readonly late: number;
+}
+
+export class Lanes {
+  readonly #lanes: readonly Lane[];
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines<AnyCall>;
+  readonly #views: readonly StoredView[];
+  #nextUid: number;
+  #isDraining = false;
+  #late = 0;
+
+  /** Starts all lanes, the first one first: it makes the store. @throws when one does not start. */
+  static async open(options: LanesOptions): Promise<Lanes> {
+    const { count, workerUrl, workerData, clock, onExited } = options;
+    const {
+      opsMax = LANE_LIMITS.opsMax,
+      bytesMax = LANE_LIMITS.bytesMax,
+      onEvent = () => undefined,
+    } = options;
+    const rest = { lanes: count, workerUrl, workerData, clock, onExited, opsMax, bytesMax, onEvent };
+    const lanes = Array.from({ length: count }, (_, lane) => new Lane({ ...rest, lane }));
+    try {
+      const [first, ...others] = lanes;
+      const start = await first?.open();
+      await Promise.all(others.map(lane => lane.open()));
+      return new Lanes(lanes, clock, start?.views ?? [], start?.nextUid ?? 1);
+    } catch (error) {
+      await Promise.all(lanes.map(lane => lane.close()));
+      throw error;
+    }
+  }
+
+  private constructor(lanes: readonly Lane[], clock: Clock, views: readonly StoredView[], nextUid: number) {
+    this.#lanes = lanes;
+    this.#clock = clock;
+    this.#views = views;
+    this.#nextUid = nextUid;
+    this.#deadlines = new Deadlines(clock, call => {
+      this.#late++;
+      call.fail(new HeadraceError('deadline', 'the deadline passed before there was an answer'));
+    });
+  }
+
+  get count(): number {
+    return this.#lanes.length;
+  }
+
+  /** The views of the catalog, as it was when the lanes were opened. */
+  views(): readonly StoredView[] {
+    return this.#views;
+  }
+
+  /** The uid for the next new view. */
+  get nextUid(): number {
+    return this.#nextUid;
+  }
+
+  laneOf(shard: number): number {
+    return shard % this.#lanes.length;
+  }
+
+  /** A row per id, in order. `deadlineMs` is absolute, in milliseconds since the epoch, here and below. */
+  async read(lane: number, view: View, ids: readonly string[], deadlineMs: number): Promise<PackedRows> {
+    const op: ReadOp = { viewUid: view.uid, ids, deadlineMs };
+    const call = this.#begin<ReadOp, PackedRows>(lane, op, charactersOf(ids), deadlineMs);
+    this.#lane(lane).read(call);
+    return call.answer;
+  }
+
+  /** `body` is the record's JSON without the id; it must stay as it is until this turn of the event loop is over. */
+  async write(
+    lane: number,
+    view: View,
+    id: string,
+    body: Uint8Array,
+    deadlineMs: number,
+    flat = false,
+  ): Promise<PutResult> {
+    const op = { kind: 'put', viewUid: view.uid, id, flat, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body }, body.byteLength + id.length);
+    assert(result.kind === 'put', 'a put is answered as one');
+    return result.put;
+  }
+
+  /** Deletes the record; also where there is none, so that older writes stay out. */
+  async remove(lane: number, view: View, id: string, deadlineMs: number): Promise<PutResult> {
+    const op = { kind: 'remove', viewUid: view.uid, id, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body: undefined }, id.length);
+    assert(result.kind === 'put', 'a removal is answered as a put of a tombstone');
+    return result.put;
+  }
+
+  /**
+   * Writes the records of whole NDJSON lines, all of this lane. Both arrays are handed over when they fill their
+   * buffers: the caller cannot use them any more.
+   */
+  async ingest(
+    lane: number,
+    view: View,
+    chunk: Uint8Array,
+    lineNumbers: Uint32Array,
+    flat: boolean,
+    deadlineMs: number,
+  ): Promise<IngestResult> {
+    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body: undefined }, chunk.byteLength);
+    assert(result.kind === 'ingest', 'an ingest is answered as one');
+    return result.ingest;
+  }
+
+  /** Drops cached copies in all lanes: how many. */
+  async invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
+    const replies = await this.#controlAll({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
+    return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
+  }
+
+  /** Resolves when the view is kept on disk and every lane knows it. */
+  async declare(view: StoredView): Promise<void> {
+    this.#nextUid = Math.max(this.#nextUid, view.uid + 1);
+    const deadlineMs = this.#clock.now() + LANE_LIMITS.controlDeadlineMs;
+    await this.#control(0, { kind: 'catalog-put', view }, deadlineMs);
+    await this.#controlAll({ kind: 'declare', view }, deadlineMs);
+  }
+
+  /**
+   * Resolves when the view is gone from the disk's catalog and no lane puts records of it into the shared table any
+   * more: raise the epoch of its slot then, before the slot is given to another view. Its records go bit by bit.
+   */
+  async drop(view: StoredView): Promise<void> {
+    const deadlineMs = this.#clock.now() + LANE_LIMITS.controlDeadlineMs;
+    await this.#control(0, { kind: 'catalog-drop', view }, deadlineMs);
+    await this.#controlAll({ kind: 'forget', viewUid: view.uid }, deadlineMs);
+  }
+
+  /** What the lanes' threads have counted since they began. */
+  async counters(deadlineMs: number): Promise<LaneCounters[]> {
+    const replies = await this.#controlAll({ kind: 'stats' }, deadlineMs);
+    return replies.flatMap(reply => (reply.kind === 'stats' ? [reply.counters] : []));
+  }
+
+  stats(): LanesFigures {
+    const lanes = this.#lanes.map((lane, index) => {
+      const { isUp, ops, bytes, tasks, restarts, retried, refused } = lane;
+      return { lane: index, isUp, ops, bytes, tasks, restarts, retried, refused };
+    });
+    return { lanes, late: this.#late };
+  }
+
+  /** Takes no more calls; resolves when all that were taken are answered, or at the deadline. True: all were. */
+  async drain(deadlineMs: number): Promise<boolean> {
+    this.#isDraining = true;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<boolean>(resolve => {
+      timer = setTimeout(() => resolve(false), Math.max(0, deadlineMs - this.#clock.now()));
+    });
+    const idle = Promise.all(this.#lanes.map(lane => lane.idle())).then(() => true);
+    const isIdle = await Promise.race([idle, timeout]);
+    clearTimeout(timer);
+    return isIdle;
+  }
+
+  /** Ends all lanes; what is not answered fails. */
+  async close(): Promise<void> {
+    this.#isDraining = true;
+    await Promise.all(this.#lanes.map(lane => lane.close()));
+  }
+
+  async #write(lane: number, request: WriteRequest, bytes: number): Promise<WriteResult> {
+    const call = this.#begin<WriteRequest, WriteResult>(lane, request, bytes, request.op.deadlineMs);
+    this.#lane(lane).write(call);
+    const result = await call.answer;
+    if (result.kind === 'failed') throw errorOf(result.failure);
+    return result;
+  }
+
+  async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
+    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs);
+    this.#lane(lane).control(call);
+    return call.answer;
+  }
+
+  #controlAll(task: ControlTask, deadlineMs: number): Promise<ControlReply[]> {
+    return Promise.all(this.#lanes.map((_, lane) => this.#control(lane, task, deadlineMs)));
+  }
+
+  #begin<Request, Answer>(
+    lane: number,
+    request: Request,
+    bytes: number,
+    deadlineMs: number,
+  ): Call<Request, Answer> {
+    if (this.#isDraining) throw new HeadraceError('draining', 'the server is shutting down');
+    this.#lane(lane).admit(bytes, deadlineMs);
+    const call = new Call<Request, Answer>(request, bytes, deadlineMs, done => this.#deadlines.delete(done));
+    this.#deadlines.add(call);
+    return call;
+  }
+
+  #lane(index: number): Lane {
+    const lane = this.#lanes[index];
+    assert(lane !== undefined, `there is no lane ${index}`);
+    return lane;
+  }
+}
+
+function charactersOf(ids: readonly string[]): number {
+  let sum = 0;
+  for (const id of ids) sum += id.length;
+  return sum;
+}
