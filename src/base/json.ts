@@ -19,7 +19,7 @@
  */
 import { assert } from './assert.js';
 import { HeadraceError } from './errors.js';
-import { CLOSE, integerOfText, NumberScanner } from './json-number.js';
+import { integerOfText, NumberScanner } from './json-number.js';
 import {
   BACKSLASH,
   CARRIAGE_RETURN,
@@ -175,7 +175,7 @@ export class JsonReader {
   readFloat64(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    return this.#numbers.trust === 'exact' ? value : Number(this.text(start, this.#at));
+    return this.#numbers.exact ? value : Number(this.text(start, this.#at));
   }
 
   /**
@@ -186,23 +186,15 @@ export class JsonReader {
    * is at most that long), and what every reader that goes by doubles answers.
    */
   readFloat32(): number {
-    const start = this.#at;
-    const value = this.#scanNumber();
-    if (this.#numbers.trust === 'exact') return Math.fround(value);
-    if (this.#numbers.trust === 'close') {
-      // Rounding keeps order: when both ends of where the double must be become one float32, so does the double.
-      const low = Math.fround(value * (1 - CLOSE));
-      if (low === Math.fround(value * (1 + CLOSE))) return low;
-    }
-    return Math.fround(Number(this.text(start, this.#at)));
+    return Math.fround(this.readFloat64());
   }
 
   /** The integer a number stands for (`1.0` is one); NaN when it is none, an infinity beyond ±(2^53 - 1). */
   readInteger(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    // An exact value below 2^53 is an integer only if the text is: no other fraction that short rounds to one.
-    if (this.#numbers.trust !== 'exact') return integerOfText(this.text(start, this.#at));
+    // A fraction of digits this short never rounds to an integer; a longer one may.
+    if (!this.#numbers.short) return integerOfText(this.text(start, this.#at));
     if (Number.isSafeInteger(value)) return value + 0;
     return Number.isInteger(value) ? value * Number.POSITIVE_INFINITY : Number.NaN;
   }
