@@ -19,7 +19,7 @@
  */
 import { assert } from './assert.js';
 import { HeadraceError } from './errors.js';
-import { CLOSE, integerOfText, NumberScanner } from './json-number.js';
+import { integerOfText, NumberScanner } from './json-number.js';
 import {
   BACKSLASH,
   CARRIAGE_RETURN,
@@ -59,6 +59,8 @@ export class JsonReader {
   #at = 0;
   #end = 0;
   #firstLine = 1;
+  /** The text, a character a byte, when strings are to be slices of it. */
+  #whole: string | undefined;
 
   constructor(depthMax = JSON_DEPTH_MAX) {
     this.#depthMax = depthMax;
@@ -81,9 +83,19 @@ export class JsonReader {
     this.#end = end;
     this.#depth = 0;
     this.#firstLine = firstLine;
+    this.#whole = undefined;
     if (bytes[start] === 0xef && end - start >= 3 && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) {
       this.fail('the text starts with a byte order mark; send plain UTF-8 without one');
     }
+    return this;
+  }
+
+  /**
+   * From here to the end of the text, plain strings are slices of one string. Of many that is a multiple faster, and
+   * each keeps the whole text in memory: for strings that go when the text goes.
+   */
+  sliceStrings(): this {
+    this.#whole = this.#bytes.toString('latin1', this.#start, this.#end);
     return this;
   }
 
@@ -168,6 +180,7 @@ export class JsonReader {
     while (at < end && PLAIN[bytes[at] ?? 0] === 1) at++;
     if (at === end || bytes[at] !== QUOTE) return this.#readHardString(from, at);
     this.#at = at + 1;
+    if (this.#whole !== undefined) return this.#whole.slice(from - this.#start, at - this.#start);
     return bytes.toString('latin1', from, at);
   }
 
@@ -175,7 +188,7 @@ export class JsonReader {
   readFloat64(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    return this.#numbers.trust === 'exact' ? value : Number(this.text(start, this.#at));
+    return this.#numbers.exact ? value : Number(this.text(start, this.#at));
   }
 
   /**
@@ -186,23 +199,15 @@ export class JsonReader {
    * is at most that long), and what every reader that goes by doubles answers.
    */
   readFloat32(): number {
-    const start = this.#at;
-    const value = this.#scanNumber();
-    if (this.#numbers.trust === 'exact') return Math.fround(value);
-    if (this.#numbers.trust === 'close') {
-      // Rounding keeps order: when both ends of where the double must be become one float32, so does the double.
-      const low = Math.fround(value * (1 - CLOSE));
-      if (low === Math.fround(value * (1 + CLOSE))) return low;
-    }
-    return Math.fround(Number(this.text(start, this.#at)));
+    return Math.fround(this.readFloat64());
   }
 
   /** The integer a number stands for (`1.0` is one); NaN when it is none, an infinity beyond ±(2^53 - 1). */
   readInteger(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    // An exact value below 2^53 is an integer only if the text is: no other fraction that short rounds to one.
-    if (this.#numbers.trust !== 'exact') return integerOfText(this.text(start, this.#at));
+    // A fraction of digits this short never rounds to an integer; a longer one may.
+    if (!this.#numbers.short) return integerOfText(this.text(start, this.#at));
     if (Number.isSafeInteger(value)) return value + 0;
     return Number.isInteger(value) ? value * Number.POSITIVE_INFINITY : Number.NaN;
   }

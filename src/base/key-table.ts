@@ -14,7 +14,9 @@ export class KeyTable {
   readonly #places: ReadonlyMap<string, number>;
   /** By place, and at the end for the start of the object: the place of the key that came next. */
   readonly #next: Int32Array;
-  readonly #seen: Uint8Array;
+  /** By place, the number of the object that last had the key; counting objects is cheaper than clearing marks. */
+  readonly #seen: Float64Array;
+  #object = 1;
   readonly #unknownSeen = new Set<string>();
   #last: number;
   /** The key that `read` did not know. */
@@ -25,20 +27,20 @@ export class KeyTable {
     this.#places = new Map(names.map((name, place) => [name, place]));
     this.#next = Int32Array.from({ length: names.length + 1 }, (_, place) => place + 1);
     this.#next[names.length] = 0;
-    this.#seen = new Uint8Array(names.length);
+    this.#seen = new Float64Array(names.length);
     this.#last = names.length;
   }
 
   /** Before the first key of an object. */
   begin(): void {
-    this.#seen.fill(0);
+    this.#object++;
     if (this.#unknownSeen.size > 0) this.#unknownSeen.clear();
     this.#last = this.#keys.length;
   }
 
   /** True when the object had this key. */
   has(place: number): boolean {
-    return this.#seen[place] === 1;
+    return this.#seen[place] === this.#object;
   }
 
   /**
@@ -51,8 +53,8 @@ export class KeyTable {
     const expected = this.#keys[guess];
     const place = expected !== undefined && reader.matchKey(expected) ? guess : this.#lookUp(reader, start);
     if (place === -1) return place;
-    if (this.#seen[place] === 1) failDuplicate(reader, this.#keys[place]?.name ?? '', start);
-    this.#seen[place] = 1;
+    if (this.#seen[place] === this.#object) failDuplicate(reader, this.#keys[place]?.name ?? '', start);
+    this.#seen[place] = this.#object;
     this.#last = place;
     return place;
   }

@@ -80,7 +80,7 @@ class RequestReader {
   readonly #code: ProblemCode;
 
   constructor(body: Uint8Array, code: ProblemCode) {
-    this.#reader = new JsonReader().open(body);
+    this.#reader = new JsonReader().open(body).sliceStrings();
     this.#code = code;
   }
 

@@ -22,6 +22,8 @@ import {
 } from '../base/json-syntax.js';
 
 const NAME = Buffer.from('"id"');
+/** Used within one call only. */
+const strings = new JsonReader();
 
 /**
  * The top-level `id` of the object between `start` and `end`; `undefined` when there is none, it is no string, or what
@@ -54,7 +56,7 @@ function isId(bytes: Uint8Array, key: number, end: number): boolean {
 
 function stringAt(bytes: Uint8Array, at: number, end: number): string | undefined {
   try {
-    return new JsonReader().open(bytes, at, end).readString();
+    return strings.open(bytes, at, end).readString();
   } catch (error) {
     if (error instanceof HeadraceError) return undefined;
     throw error;

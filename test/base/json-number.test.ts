@@ -34,6 +34,13 @@ function betweenFloat32s(): string {
   return middle.includes('.') ? middle + random.pick(['', '0', '1', '000000000001', '9']) : middle;
 }
 
+/** The middle between two neighbouring doubles, or a text that differs from it far behind. */
+function betweenDoubles(): string {
+  const middle = 2n ** 53n + BigInt(random.below(2 ** 32)) * 2n + 1n;
+  const text = String(middle * 2n ** BigInt(random.below(15)));
+  return text + random.pick(['', '.0', '.1', '.0001', 'e0', '0e-1', 'e-5', 'e7']);
+}
+
 const MAKERS: readonly (() => string)[] = [
   () => String(anyDouble()),
   () => String(random.below(2 ** 32) / 2 ** 32),
@@ -47,6 +54,8 @@ const MAKERS: readonly (() => string)[] = [
   () =>
     `${random.pick(['', '-'])}${9007199254740000n + BigInt(random.below(2000))}${random.pick(['', '.0', '.5', 'e-3', 'e5'])}`,
   betweenFloat32s,
+  betweenDoubles,
+  () => `0.${digits(16 + random.below(3))}`,
   () =>
     random.pick([
       '0',
