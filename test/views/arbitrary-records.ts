@@ -39,8 +39,13 @@ const featureType: fc.Arbitrary<FeatureType> = fc.oneof(
 const safeInteger = fc.maxSafeInteger();
 const natural = fc.maxSafeNat();
 
+const featureName = fc.oneof(
+  { arbitrary: fc.string({ unit: 'binary', minLength: 1, maxLength: 8 }), weight: 9 },
+  { arbitrary: fc.constantFrom('__proto__', 'constructor', 'toString', '0'), weight: 1 },
+);
+
 export const viewArbitrary: fc.Arbitrary<View> = fc
-  .uniqueArray(fc.tuple(fc.string({ unit: 'binary', minLength: 1, maxLength: 8 }), featureType), {
+  .uniqueArray(fc.tuple(featureName, featureType), {
     minLength: 1,
     maxLength: 40,
     selector: ([name]) => name,
