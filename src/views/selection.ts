@@ -11,6 +11,9 @@ export interface Selection {
   readonly features: readonly Feature[];
   /** Places in `features`, by kind. */
   readonly byKind: Readonly<Record<ColumnKind, readonly number[]>>;
+  /** Of each feature: its place in its kind's column, and its position in the view. */
+  readonly indexes: Int32Array;
+  readonly positions: Int32Array;
   /** Kinds that are asked for. */
   readonly kinds: readonly ColumnKind[];
   /** `{"view":"docs","id":` */
@@ -70,6 +73,8 @@ export function selectionOf(view: View, features: readonly Feature[]): Selection
     view,
     features,
     byKind,
+    indexes: Int32Array.from(features, feature => feature.index),
+    positions: Int32Array.from(features, feature => feature.position),
     kinds: COLUMN_KINDS.filter(kind => byKind[kind].length > 0),
     recordHead: Buffer.from(`{"view":${name},"id":`),
     recordNames: features.map((feature, place) =>
