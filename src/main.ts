@@ -19,9 +19,11 @@ import { recordHandlers } from './front/record-handlers.js';
 import { routesOf } from './front/routes.js';
 import { viewHandlers } from './front/view-handlers.js';
 import { Caches } from './l1/caches.js';
+import { releaseLane } from './l1/lane-owner.js';
 import { CACHES_MAX, createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
+import type { LaneData } from './lanes/messages.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
@@ -42,6 +44,8 @@ export interface Server {
 
 const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
+/** A write waits for the disk; a client's own deadline answers it earlier. */
+const WRITE_TIMEOUT_MS = 60_000;
 
 /** Runs a server until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function serve(config: Config): Promise<void> {
@@ -111,7 +115,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       const deadline = performance.now() + config.shutdownTimeout;
       data.stopAccepting();
       await drained(data, deadline, log);
-      await lanes.drain(Math.max(1, deadline - performance.now()));
+      await lanes.drain(Date.now() + Math.max(0, deadline - performance.now()));
       for (const close of closers.reverse()) await close();
     };
     return { port: data.port, adminPort: admin.port, stop };
@@ -129,19 +133,31 @@ function createL1({ l1Bytes, l1RecordBytes, lanes }: Config): TableHandle {
   return createTable(shape, { nowMs: Date.now(), hashKey });
 }
 
-function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
-  const { lanes, queueMax, queueBytesMax, dataDir, diskFreeMin, tombstoneTtl } = config;
-  return Lanes.open({
-    count: lanes,
-    workerUrl,
-    queueMax,
-    queueBytesMax,
-    log,
+async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
+  const workerData: LaneData = {
     table,
-    dataDir,
-    diskFreeMin,
-    tombstoneTtl,
-  });
+    dataDir: config.dataDir,
+    diskFreeMinBytes: config.diskFreeMin,
+    tombstoneTtlMs: config.tombstoneTtl,
+    readTimeoutMs: config.deadline,
+    writeTimeoutMs: WRITE_TIMEOUT_MS,
+    flightsMax: config.queueMax,
+  };
+  try {
+    return await Lanes.open({
+      count: config.lanes,
+      workerUrl,
+      workerData,
+      clock: systemClock,
+      opsMax: config.queueMax,
+      bytesMax: config.queueBytesMax,
+      onExited: lane => releaseLane(table, lane),
+      onEvent: event => log.warn(event, 'a lane changed'),
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(`the lanes cannot start on ${config.dataDir}: ${reason}`);
+  }
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes) {
@@ -150,7 +166,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
   const share = () => shareL1(caches, views.list(), CACHES_MAX);
   const views = new ViewRegistry(lanes.views(), {
     viewsMax,
-    nextUid: () => lanes.nextUid(),
+    nextUid: () => lanes.nextUid,
     declare: async view => lanes.declare(view),
     drop: async view => {
       await lanes.drop(view);

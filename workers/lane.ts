@@ -8,9 +8,14 @@ import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { claimLane } from '../src/l1/lane-owner.js';
-import type { TableHandle } from '../src/l1/layout.js';
 import { TableWriter } from '../src/l1/table-writer.js';
-import { failureOf, type LaneReply, type LaneTask, type StartTask } from '../src/lanes/messages.js';
+import {
+  failureOf,
+  type LaneData,
+  type LaneReply,
+  type LaneTask,
+  type StartTask,
+} from '../src/lanes/messages.js';
 import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
 import { guardTier } from '../src/resolve/guard.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
@@ -28,17 +33,6 @@ import { LmdbCleaner } from '../src/tiers/lmdb-cleaner.js';
 import { openLmdb } from '../src/tiers/lmdb-environment.js';
 import { recordVersion } from '../src/views/record-codec.js';
 
-/** What the front gives every lane. */
-export interface LaneWorkerData {
-  readonly table: TableHandle;
-  readonly dataDir: string;
-  readonly diskFreeMinBytes: number;
-  readonly tombstoneTtlMs: number;
-  readonly readTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly flightsMax: number;
-}
-
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
 
@@ -47,7 +41,7 @@ let service: LaneService | undefined;
 export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
     try {
-      service = open(workerData as LaneWorkerData, task);
+      service = open(workerData as LaneData, task);
       return service.started();
     } catch (error) {
       return { kind: 'failed', failure: failureOf(error) };
@@ -57,7 +51,7 @@ export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   return service.answer(task);
 }
 
-function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): LaneService {
+function open(data: LaneData, { lane, lanes, emptyCache }: StartTask): LaneService {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);

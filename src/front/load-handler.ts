@@ -1,6 +1,5 @@
 /** `POST /v1/views/{view}/records`: a record a line, as long as the client likes, with backpressure down to its socket. */
 import { HeadraceError } from '../base/errors.js';
-import type { IngestOptions } from '../lookup/ingest.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { AnswerError } from './answer-error.js';
 import type { BodySource } from './front.js';
@@ -25,8 +24,7 @@ export function loadHandlers({
       requireIdentity(exchange.header('content-encoding'));
       const flat = readFlag('flat', readQuery(exchange.query, ['flat']).flat);
       let source: BodySource | undefined;
-      const options: IngestOptions = { view, flat, lineBytesMax, onDrain: () => source?.resume() };
-      const ingest = store.ingest(options);
+      const ingest = store.ingest({ view, flat, lineBytesMax, onDrain: () => source?.resume() });
       source = exchange.streamBody({
         chunk: bytes => {
           if (!ingest.push(bytes)) source?.pause();

@@ -9,6 +9,7 @@
 import { HeadraceError } from '../base/errors.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
+import type { IngestResult, LineError } from '../lanes/messages.js';
 import { readRecordId } from '../views/record-id.js';
 import type { View } from '../views/schema.js';
 
@@ -17,13 +18,15 @@ export interface IngestTotals {
   stale: number;
   failed: number;
   /** The first `ERRORS_MAX`, by line. */
-  errors: { readonly line: number; readonly detail: string }[];
+  errors: LineError[];
 }
 
 export interface IngestOptions {
   readonly view: View;
   readonly flat: boolean;
   readonly lineBytesMax: number;
+  /** Until when a buffer of lines that is sent now is to be durable. */
+  readonly deadlineMs: () => number;
   /** There is room again. */
   readonly onDrain: () => void;
 }
@@ -168,9 +171,9 @@ export class Ingest {
     if (buffer === undefined || buffer.lines === 0) return;
     const { chunk, lineNumbers } = buffer.take();
     if (this.#failure !== undefined) return;
-    const { view, flat, onDrain } = this.#options;
+    const { view, flat, onDrain, deadlineMs } = this.#options;
     buffer.inFlight++;
-    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat).then(
+    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs()).then(
       result => this.#add(result),
       error => {
         this.#failure ??= error;
@@ -188,7 +191,7 @@ export class Ingest {
     return this.#failure !== undefined || this.#buffers.every(buffer => buffer.inFlight < IN_FLIGHT_MAX);
   }
 
-  #add({ applied, stale, failed, errors }: Readonly<IngestTotals>): void {
+  #add({ applied, stale, failed, errors }: IngestResult): void {
     this.#totals.applied += applied;
     this.#totals.stale += stale;
     this.#totals.failed += failed;

@@ -31,6 +31,11 @@ function headraceError(error: unknown): HeadraceError {
   throw error;
 }
 
+/** A buffer of a load may wait for the disk behind others; a client that loads is not in a hurry. */
+const LOAD_DEADLINE_MS = 60_000;
+/** Dropping by prefix, tag or pattern walks through all records of L1. */
+const SCAN_DEADLINE_MS = 60_000;
+
 /** Rows that shared memory did not have, by lane. */
 class Missed {
   readonly ids: string[] = [];
@@ -129,17 +134,18 @@ export class RecordStore {
   }
 
   /** @throws HeadraceError why it cannot be removed now. */
-  remove(view: View, id: string): Promise<void> {
+  remove(view: View, id: string): Promise<PutResult> {
     return this.#lanes.remove(this.#laneOf(view, id), view, id, this.#deadline());
   }
 
-  ingest(options: IngestOptions): Ingest {
-    return new Ingest(this.#table, this.#lanes, options);
+  ingest(options: Omit<IngestOptions, 'deadlineMs'>): Ingest {
+    const deadlineMs = () => this.#clock.now() + LOAD_DEADLINE_MS;
+    return new Ingest(this.#table, this.#lanes, { ...options, deadlineMs });
   }
 
   /** Drops cached copies; resolves to how many there were. */
   invalidate(view: View, what: Invalidation): Promise<number> {
-    return this.#lanes.invalidate(view, what);
+    return this.#lanes.invalidate(view, what, this.#clock.now() + SCAN_DEADLINE_MS);
   }
 
   #laneOf(view: View, id: string): number {
