@@ -1,0 +1,95 @@
+/**
+ * What a rival is told and how it is started. Rivals repeat an answer that headrace gave, byte for byte, from where
+ * they keep things; what they spend on it is compared with what headrace spends.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Server, startServer } from '../servers/child.js';
+import type { CallAnswer } from '../servers/http-call.js';
+
+/** In the order of the report. */
+export const RIVALS = {
+  'bare-uws': 'uWebSockets.js and nothing else: the same bytes to every request',
+  'bare-uws-params': 'the same, but reads what a server must: path parameters, query, accept header',
+  'fastify-bentocache': 'Fastify, bentocache with its memory driver',
+  'fastify-ioredis': 'Fastify, ioredis GET of the body; batches by MGET of JSON values',
+} as const;
+export type RivalName = keyof typeof RIVALS;
+
+/** As written to the rival's configuration file. */
+export interface RivalOptions {
+  /** Documents `doc-0` to `documents` - 1 are there. */
+  readonly documents: number;
+  /** Name, value, …: the headers to answer with, beside those that the rival's HTTP library adds. */
+  readonly headers: readonly string[];
+  readonly body: Buffer;
+  /** JSON objects of features; document n has the one at n modulo their number. For `fastify-ioredis`'s batches. */
+  readonly featureTexts: readonly string[];
+  readonly redisUrl: string;
+  /** uWebSockets.js variant. */
+  readonly readsParams: boolean;
+}
+
+type Stored = Omit<RivalOptions, 'body'> & { readonly bodyBase64: string };
+
+const ENTRIES: Record<RivalName, string> = {
+  'bare-uws': './bare-uws.js',
+  'bare-uws-params': './bare-uws.js',
+  'fastify-bentocache': './fastify-bentocache.js',
+  'fastify-ioredis': './fastify-ioredis.js',
+};
+
+/** Written by every HTTP library by itself, or about the connection and not the answer. */
+const LIBRARY_HEADERS = new Set(['content-length', 'date', 'uwebsockets', 'connection', 'keep-alive']);
+
+export interface RivalTask {
+  readonly documents: number;
+  /** An answer of headrace, to be repeated. */
+  readonly answer: CallAnswer;
+  readonly featureTexts: readonly string[];
+  readonly redisUrl: string;
+}
+
+export async function startRival(name: RivalName, task: RivalTask): Promise<Server> {
+  const dir = mkdtempSync(join(tmpdir(), 'headrace-bench-rival-'));
+  const file = join(dir, 'options.json');
+  const { documents, answer, featureTexts, redisUrl } = task;
+  const stored: Stored = {
+    documents,
+    headers: ownHeaders(answer.rawHeaders),
+    bodyBase64: answer.body.toString('base64'),
+    featureTexts,
+    redisUrl,
+    readsParams: name === 'bare-uws-params',
+  };
+  writeFileSync(file, JSON.stringify(stored));
+  try {
+    return await startServer(name, [fileURLToPath(new URL(ENTRIES[name], import.meta.url)), file]);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** In the rival's process: the options from the file named on the command line. */
+export function rivalOptions(): RivalOptions {
+  const { bodyBase64, ...rest } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Stored;
+  return { ...rest, body: Buffer.from(bodyBase64, 'base64') };
+}
+
+/** In the rival's process: says that it listens, and ends it when told to. */
+export function announce(port: number): void {
+  process.on('SIGTERM', () => process.exit(0));
+  process.stdout.write(`${JSON.stringify({ msg: 'ready', port })}\n`);
+}
+
+export function headerPairs(headers: readonly string[]): (readonly [name: string, value: string])[] {
+  return headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1] ?? ''] as const] : []));
+}
+
+function ownHeaders(rawHeaders: readonly string[]): string[] {
+  return headerPairs(rawHeaders)
+    .filter(([name]) => !LIBRARY_HEADERS.has(name.toLowerCase()))
+    .flat();
+}
