@@ -2,15 +2,15 @@
  * Runs scenarios one after the other, each with a server and a data directory of its own, and hands back what they
  * measured. Both commands, `bench` and `gate`, go through here.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { BENCH_VIEWS } from './data/records.js';
 import { ClosedLoop } from './load/closed-loop.js';
 import { RIVALS, type RivalName } from './rivals/rival.js';
 import type { Bench, CaseResult, Scenario } from './scenarios/scenario.js';
 import type { ChildServer, Server } from './servers/child.js';
 import { headraceAt, startHeadrace } from './servers/headrace.js';
+import { call } from './servers/http-call.js';
 import { findRedis, type RedisForBench } from './servers/redis.js';
+import { removeDir, temporaryDir } from './servers/temporary-dir.js';
 import type { Settings } from './settings.js';
 import { SIZES } from './sizes.js';
 
@@ -60,7 +60,7 @@ interface Shared {
 }
 
 async function runScenario(scenario: Scenario, settings: Settings, shared: Shared): Promise<CaseResult[]> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'headrace-bench-'));
+  const dataDir = temporaryDir('data');
   let current: Server | undefined;
   const start = async (l1Bytes: number | undefined): Promise<ChildServer> => {
     const server = await startHeadrace({ dataDir, l1Bytes });
@@ -89,6 +89,14 @@ async function runScenario(scenario: Scenario, settings: Settings, shared: Share
     return await scenario.run(bench);
   } finally {
     await current?.stop();
-    rmSync(dataDir, { recursive: true, force: true });
+    removeDir(dataDir);
+    if (settings.url !== undefined) await removeViews(headraceAt(settings.url, undefined));
+  }
+}
+
+/** A server that goes on running should not keep what benchmarks put there. Whether it lets go is not our result. */
+async function removeViews(server: Server): Promise<void> {
+  for (const view of Object.values(BENCH_VIEWS)) {
+    await call(server, 'DELETE', `/v1/views/${view}`).catch(() => {});
   }
 }

@@ -11,7 +11,7 @@ export interface Settings {
   readonly arrivals: ArrivalKind;
   readonly seed: number;
   readonly rivals: boolean;
-  readonly url: string | undefined;
+  readonly url: URL | undefined;
   readonly pid: number | undefined;
   readonly out: string;
   /** The report's file; `report.json` in `out` when `undefined`. */
@@ -25,7 +25,7 @@ interface Flags {
   arrivals: ArrivalKind;
   seed: number;
   rivals?: boolean;
-  url?: string;
+  url?: URL;
   pid?: number;
   out: string;
   json?: string;
@@ -39,10 +39,10 @@ export function withSharedOptions(command: Command): Command {
     .addOption(
       new Option('--arrivals <kind>', 'gaps of the open loop').choices(ARRIVAL_KINDS).default('poisson'),
     )
-    .option('--seed <n>', 'seed of everything random', parseSeed, 1)
+    .option('--seed <n>', 'seed of everything random', parseWhole, 1)
     .option('--rivals', 'run rivals side by side')
-    .option('--url <url>', 'measure a server that runs already, http://HOST:PORT')
-    .option('--pid <n>', 'its process id, for CPU time and memory', parseSeed)
+    .option('--url <url>', 'measure a server that runs already, http://HOST:PORT', parseUrl)
+    .option('--pid <n>', 'its process id, for CPU time and memory', parseWhole)
     .option('--out <dir>', 'folder for the report and histograms', 'bench-out')
     .option('--json <file>', 'where to write the report instead of report.json in that folder')
     .showHelpAfterError('(--help says more)');
@@ -69,9 +69,16 @@ function parsePositive(text: string): number {
   return n;
 }
 
-function parseSeed(text: string): number {
+function parseWhole(text: string): number {
   const n = Number(text);
   if (text === '' || !Number.isSafeInteger(n) || n < 0)
     throw new InvalidArgumentError('A whole number from 0.');
   return n;
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' || url.pathname !== '/')
+    throw new InvalidArgumentError('It should be http://HOST:PORT.');
+  return url;
 }

@@ -32,6 +32,7 @@ export function terminalReport(run: RunResult): string {
   return parts.filter(part => part !== '').join('\n\n');
 }
 
+/** `lag` is how late the generator itself was: where it is near the latency, the latency is the machine's. */
 function latencyTable(cases: readonly CaseResult[]): string {
   const head = [
     'scenario',
@@ -49,13 +50,14 @@ function latencyTable(cases: readonly CaseResult[]): string {
   const rows = cases.flatMap(result => {
     const { open } = result;
     if (open === undefined) return [];
-    const { latencyUs, hitRatio } = open.tally;
+    const { latencyUs, lagUs, hitRatio } = open.tally;
     return [
       [
         caseName(result),
         plain(open.rate),
         ...PERCENTILES.map(p => time(percentileUs(latencyUs, p))),
         time(latencyUs.maxValue),
+        time(percentileUs(lagUs, 99)),
         plain(headlineRps(result)),
         fixed(headlineCpuUs(result), 1),
         fixed(hitRatio, 3),

@@ -1,5 +1,5 @@
 /**
- * The floor: uWebSockets.js that answers every request with the same bytes. With `readsParams` it first takes from the
+ * The floor: uWebSockets.js that answers every request with the same bytes. As `bare-uws-params` it first takes from the
  * request what any server needs to find a record, which cannot be had for nothing either.
  */
 import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
@@ -19,7 +19,7 @@ async function loadUws(): Promise<UwsModule> {
   }
 }
 
-const { headers, body, readsParams } = rivalOptions();
+const { name, headers, body } = rivalOptions();
 const pairs = headerPairs(headers);
 
 function answer(response: HttpResponse): void {
@@ -44,7 +44,7 @@ function takeBodyThenAnswer(response: HttpResponse): void {
 
 const uws = await loadUws();
 const app = uws.App();
-if (readsParams) app.get('/v1/views/:view/records/:id', readThenAnswer);
+if (name === 'bare-uws-params') app.get('/v1/views/:view/records/:id', readThenAnswer);
 app.get('/*', answer).post('/*', takeBodyThenAnswer);
 app.listen('127.0.0.1', 0, socket => {
   if (socket === false) throw new Error('cannot listen');

@@ -1,19 +1,24 @@
 /**
- * Fastify with bentocache's memory driver, set up as its documentation advises for speed: values are kept as they are
- * (`serialize: false`), ready to send.
+ * Fastify with bentocache's memory driver, twice: set up for nothing but speed (`serialize: false`, the body kept ready
+ * to send), and as `…-objects` the way its documentation shows it (the driver's own serialization, an object in and
+ * out, which Fastify writes as JSON).
  */
 import { BentoCache, bentostore } from 'bentocache';
 import { memoryDriver } from 'bentocache/drivers/memory';
 import { fastify } from 'fastify';
-import { documentId } from '../data/records.js';
+import { BENCH_VIEWS, documentId } from '../data/records.js';
 import { announce, headerPairs, rivalOptions } from './rival.js';
 
-const { documents, headers, body } = rivalOptions();
-const replyHeaders = Object.fromEntries(headerPairs(headers));
-const memory = memoryDriver({ maxItems: documents + 1, serialize: false });
+const { name, documents, headers, body, featureTexts } = rivalOptions();
+const keepsObjects = name === 'fastify-bentocache-objects';
+const replyHeaders = keepsObjects ? {} : Object.fromEntries(headerPairs(headers));
+const memory = memoryDriver({ maxItems: documents + 1, serialize: keepsObjects });
 const cache = new BentoCache({ default: 'memory', stores: { memory: bentostore().useL1Layer(memory) } });
 for (let document = 0; document < documents; document++) {
-  await cache.set({ key: documentId(document), value: body, ttl: '1h' });
+  const id = documentId(document);
+  const features: unknown = JSON.parse(featureTexts[document % featureTexts.length] ?? '{}');
+  const value = keepsObjects ? { view: BENCH_VIEWS[50], id, version: 1, features } : body;
+  await cache.set({ key: id, value, ttl: '1h' });
 }
 
 const server = fastify();

@@ -2,34 +2,34 @@
  * What a rival is told and how it is started. Rivals repeat an answer that headrace gave, byte for byte, from where
  * they keep things; what they spend on it is compared with what headrace spends.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, startServer } from '../servers/child.js';
 import type { CallAnswer } from '../servers/http-call.js';
+import { removeDir, temporaryDir } from '../servers/temporary-dir.js';
 
 /** In the order of the report. */
 export const RIVALS = {
   'bare-uws': 'uWebSockets.js and nothing else: the same bytes to every request',
   'bare-uws-params': 'the same, but reads what a server must: path parameters, query, accept header',
-  'fastify-bentocache': 'Fastify, bentocache with its memory driver',
+  'fastify-bentocache': 'Fastify, bentocache with its memory driver, the body kept ready to send',
+  'fastify-bentocache-objects': 'the same as documented: the record kept as an object, sent as JSON',
   'fastify-ioredis': 'Fastify, ioredis GET of the body; batches by MGET of JSON values',
 } as const;
 export type RivalName = keyof typeof RIVALS;
 
 /** As written to the rival's configuration file. */
 export interface RivalOptions {
+  readonly name: RivalName;
   /** Documents `doc-0` to `documents` - 1 are there. */
   readonly documents: number;
   /** Name, value, …: the headers to answer with, beside those that the rival's HTTP library adds. */
   readonly headers: readonly string[];
   readonly body: Buffer;
-  /** JSON objects of features; document n has the one at n modulo their number. For `fastify-ioredis`'s batches. */
+  /** JSON objects of features, for rivals that keep records: document n has the one at n modulo their number. */
   readonly featureTexts: readonly string[];
   readonly redisUrl: string;
-  /** uWebSockets.js variant. */
-  readonly readsParams: boolean;
 }
 
 type Stored = Omit<RivalOptions, 'body'> & { readonly bodyBase64: string };
@@ -38,6 +38,7 @@ const ENTRIES: Record<RivalName, string> = {
   'bare-uws': './bare-uws.js',
   'bare-uws-params': './bare-uws.js',
   'fastify-bentocache': './fastify-bentocache.js',
+  'fastify-bentocache-objects': './fastify-bentocache.js',
   'fastify-ioredis': './fastify-ioredis.js',
 };
 
@@ -53,22 +54,22 @@ export interface RivalTask {
 }
 
 export async function startRival(name: RivalName, task: RivalTask): Promise<Server> {
-  const dir = mkdtempSync(join(tmpdir(), 'headrace-bench-rival-'));
+  const dir = temporaryDir('rival');
   const file = join(dir, 'options.json');
   const { documents, answer, featureTexts, redisUrl } = task;
   const stored: Stored = {
+    name,
     documents,
     headers: ownHeaders(answer.rawHeaders),
     bodyBase64: answer.body.toString('base64'),
     featureTexts,
     redisUrl,
-    readsParams: name === 'bare-uws-params',
   };
   writeFileSync(file, JSON.stringify(stored));
   try {
     return await startServer(name, [fileURLToPath(new URL(ENTRIES[name], import.meta.url)), file]);
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeDir(dir);
   }
 }
 

@@ -20,7 +20,7 @@ export const batch: Scenario = {
   needsOwnServer: false,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { documents, rate } = bench.size;
-    const maker = new RecordMaker('bench50', 50, bench.seed);
+    const maker = new RecordMaker(50, bench.seed);
     const server = await bench.server();
     await declareView(server, maker);
     await ingest(server, maker, documents);

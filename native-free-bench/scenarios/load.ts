@@ -14,7 +14,7 @@ export const load: Scenario = {
   needsOwnServer: false,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { loadRecords } = bench.size;
-    const maker = new RecordMaker('bench20', 20, bench.seed);
+    const maker = new RecordMaker(20, bench.seed);
     const server = await bench.server();
     await declareView(server, maker);
 

@@ -82,24 +82,29 @@ export async function measureClosed(bench: Bench, server: Server, plan: ClosedPl
 async function alternate(bench: Bench, servers: readonly Server[], plan: ClosedPlan): Promise<Round[][]> {
   const { size } = bench;
   const rounds = servers.map((): Round[] => []);
-  for (const server of servers) await closedRound(bench, server, plan);
+  for (const server of servers) await closedRound(bench, server, plan, size.roundMs / 2);
   const count = servers.length > 1 ? size.rivalRounds : size.rounds;
   for (let round = 0; round < count; round++) {
     for (let turn = 0; turn < servers.length; turn++) {
       const which = (round + turn) % servers.length;
       const server = servers[which];
-      if (server !== undefined) rounds[which]?.push(await closedRound(bench, server, plan));
+      if (server !== undefined) rounds[which]?.push(await closedRound(bench, server, plan, size.roundMs));
     }
   }
   return rounds;
 }
 
-async function closedRound(bench: Bench, server: Server, plan: ClosedPlan): Promise<Round> {
+async function closedRound(
+  bench: Bench,
+  server: Server,
+  plan: ClosedPlan,
+  durationMs: number,
+): Promise<Round> {
   const cpuBefore = server.cpuMicros();
   const { responses, errors, elapsedMs } = await bench.closedLoop.run({
     url: `http://${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`,
     connections: plan.connections,
-    durationMs: bench.size.roundMs,
+    durationMs,
     requests: plan.requests,
   });
   const cpuUsPerRequest = perRequest(cpuBefore, server.cpuMicros(), responses);

@@ -18,7 +18,7 @@ export const mixed: Scenario = {
   needsOwnServer: false,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { documents, rate } = bench.size;
-    const maker = new RecordMaker('bench50', 50, bench.seed);
+    const maker = new RecordMaker(50, bench.seed);
     const server = await bench.server();
     await declareView(server, maker);
     await ingest(server, maker, documents);

@@ -10,7 +10,7 @@ export const restart: Scenario = {
   needsOwnServer: true,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { restartRecords, rounds } = bench.size;
-    const maker = new RecordMaker('bench20', 20, bench.seed);
+    const maker = new RecordMaker(20, bench.seed);
     const filled = await bench.server();
     await declareView(filled, maker);
     await ingest(filled, maker, restartRecords);

@@ -17,7 +17,7 @@ export const singleHit: Scenario = {
   needsOwnServer: false,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { documents, rate } = bench.size;
-    const maker = new RecordMaker('bench50', 50, bench.seed);
+    const maker = new RecordMaker(50, bench.seed);
     const server = await bench.server();
     await declareView(server, maker);
     await ingest(server, maker, documents);
@@ -40,7 +40,13 @@ export const singleHit: Scenario = {
       const closed = await measureClosed(bench, server, {
         connections: CONNECTIONS,
         requests: Array.from({ length: SEQUENCE }, () => get(random.below(documents))),
-        rivals: ['bare-uws', 'bare-uws-params', 'fastify-bentocache', 'fastify-ioredis'],
+        rivals: [
+          'bare-uws',
+          'bare-uws-params',
+          'fastify-bentocache',
+          'fastify-bentocache-objects',
+          'fastify-ioredis',
+        ],
         documents,
         featureTexts: maker.featureTexts,
       });

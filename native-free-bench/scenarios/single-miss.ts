@@ -18,7 +18,7 @@ export const singleMiss: Scenario = {
   needsOwnServer: true,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { missDocuments, rate } = bench.size;
-    const maker = new RecordMaker('bench50', 50, bench.seed);
+    const maker = new RecordMaker(50, bench.seed);
     const filled = await bench.server(L1_BYTES_SMALLEST);
     await declareView(filled, maker);
     await ingest(filled, maker, missDocuments);

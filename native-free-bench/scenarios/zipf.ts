@@ -23,7 +23,7 @@ export const zipf: Scenario = {
   needsOwnServer: true,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { zipfDocuments, rate } = bench.size;
-    const maker = new RecordMaker('bench50', 50, bench.seed);
+    const maker = new RecordMaker(50, bench.seed);
     const server = await bench.server(
       Math.max(L1_BYTES_SMALLEST, Math.ceil(zipfDocuments * RECORD_BYTES * L1_SHARE)),
     );

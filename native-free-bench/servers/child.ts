@@ -44,7 +44,10 @@ export async function startServer(
   });
   running.add(child);
   const exited = once(child, 'exit').finally(() => running.delete(child));
-  const port = await readyPort(name, child);
+  const lines: string[] = [];
+  const port = await readyPort(name, child, lines);
+  const onDeath = () => process.stderr.write(`${[`${name} has ended unasked`, ...lines].join('\n  ')}\n`);
+  child.on('exit', onDeath);
   const pid = child.pid ?? 0;
   return {
     name,
@@ -54,6 +57,7 @@ export async function startServer(
     cpuMicros: () => cpuMicros(pid),
     memoryBytes: () => memoryBytes(pid),
     stop: async () => {
+      child.off('exit', onDeath);
       child.kill('SIGTERM');
       const killer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
       await exited;
@@ -62,8 +66,8 @@ export async function startServer(
   };
 }
 
-function readyPort(name: string, child: ChildProcess): Promise<number> {
-  const lines: string[] = [];
+/** `lines` is kept filled with the last lines of output. */
+function readyPort(name: string, child: ChildProcess, lines: string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const fail = (what: string) => {
       clearTimeout(timer);

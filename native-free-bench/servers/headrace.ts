@@ -28,20 +28,13 @@ export async function startHeadrace(options: HeadraceOptions): Promise<ChildServ
 }
 
 /** A server that runs already and goes on running. With its process id, CPU and memory are known too. */
-export function headraceAt(url: string, pid: number | undefined): Server {
-  const { protocol, hostname, port, pathname } = parseUrl(url);
-  if (protocol !== 'http:' || pathname !== '/') throw new UserError(`not http://HOST:PORT: ${url}`);
+export function headraceAt(url: URL, pid: number | undefined): Server {
   return {
     name: 'headrace',
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: port === '' ? 80 : Number(port),
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 80 : Number(url.port),
     cpuMicros: () => (pid === undefined ? undefined : cpuMicros(pid)),
     memoryBytes: () => (pid === undefined ? undefined : memoryBytes(pid)),
     stop: () => Promise.resolve(),
   };
-}
-
-function parseUrl(url: string): URL {
-  if (!URL.canParse(url)) throw new UserError(`not a URL: ${url}`);
-  return new URL(url);
 }

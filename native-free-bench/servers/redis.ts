@@ -4,11 +4,9 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { removeDir, temporaryDir } from './temporary-dir.js';
 
 export interface RedisForBench {
   readonly url: string;
@@ -27,7 +25,7 @@ export async function findRedis(): Promise<RedisForBench | string> {
 
 async function startRedis(): Promise<RedisForBench | string> {
   const port = await freePort();
-  const dir = mkdtempSync(join(tmpdir(), 'headrace-bench-redis-'));
+  const dir = temporaryDir('redis');
   const flags = [
     '--port',
     String(port),
@@ -45,7 +43,7 @@ async function startRedis(): Promise<RedisForBench | string> {
   process.on('exit', onExit);
   const exited = once(child, 'exit').finally(() => {
     process.off('exit', onExit);
-    rmSync(dir, { recursive: true, force: true });
+    removeDir(dir);
   });
   const lines = createInterface({ input: child.stdout });
   const ready = new Promise<boolean>(resolve => {
