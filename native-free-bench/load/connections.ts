@@ -45,7 +45,8 @@ export class Connections implements Transport {
   }
 
   send(request: LoadRequest, answered: Answered): void {
-    const connection = this.#free.pop();
+    // In turn, so that none idles until the server closes it.
+    const connection = this.#free.shift();
     if (connection === undefined) throw new Error('send without a free connection');
     connection.send(request, answered);
   }

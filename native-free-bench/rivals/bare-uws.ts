@@ -1,9 +1,9 @@
 /**
- * The floor: uWebSockets.js that answers every request with the same bytes. As `bare-uws-params` it first takes from the
- * request what any server needs to find a record, which cannot be had for nothing either.
+ * The floor: uWebSockets.js that answers every request with the same bytes. As `bare-uws-params` it first takes from
+ * the request what any server needs to find a record, which cannot be had for nothing either.
  */
 import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
-import { announce, headerPairs, rivalOptions } from './rival.js';
+import { headerPairs, type RivalTask } from './rival.js';
 
 interface UwsModule {
   App(): TemplatedApp;
@@ -19,34 +19,34 @@ async function loadUws(): Promise<UwsModule> {
   }
 }
 
-const { name, headers, body } = rivalOptions();
-const pairs = headerPairs(headers);
+export async function serve({ name, headers, body }: RivalTask): Promise<number> {
+  const pairs = headerPairs(headers);
+  const answer = (response: HttpResponse) => {
+    for (const [header, value] of pairs) response.writeHeader(header, value);
+    response.end(body);
+  };
+  const readThenAnswer = (response: HttpResponse, request: HttpRequest) => {
+    request.getParameter(0);
+    decodeURIComponent(request.getParameter(1) ?? '');
+    request.getQuery();
+    request.getHeader('accept');
+    answer(response);
+  };
+  const takeBodyThenAnswer = (response: HttpResponse) => {
+    response.onAborted(() => {});
+    response.onData((_chunk, isLast) => {
+      if (isLast) response.cork(() => answer(response));
+    });
+  };
 
-function answer(response: HttpResponse): void {
-  for (const [name, value] of pairs) response.writeHeader(name, value);
-  response.end(body);
-}
-
-function readThenAnswer(response: HttpResponse, request: HttpRequest): void {
-  request.getParameter(0);
-  decodeURIComponent(request.getParameter(1) ?? '');
-  request.getQuery();
-  request.getHeader('accept');
-  answer(response);
-}
-
-function takeBodyThenAnswer(response: HttpResponse): void {
-  response.onAborted(() => {});
-  response.onData((_chunk, isLast) => {
-    if (isLast) response.cork(() => answer(response));
+  const uws = await loadUws();
+  const app = uws.App();
+  if (name === 'bare-uws-params') app.get('/v1/views/:view/records/:id', readThenAnswer);
+  app.get('/*', answer).post('/*', takeBodyThenAnswer);
+  return new Promise((resolve, reject) => {
+    app.listen('127.0.0.1', 0, socket => {
+      if (socket === false) reject(new Error('cannot listen'));
+      else resolve(uws.us_socket_local_port(socket));
+    });
   });
 }
-
-const uws = await loadUws();
-const app = uws.App();
-if (name === 'bare-uws-params') app.get('/v1/views/:view/records/:id', readThenAnswer);
-app.get('/*', answer).post('/*', takeBodyThenAnswer);
-app.listen('127.0.0.1', 0, socket => {
-  if (socket === false) throw new Error('cannot listen');
-  announce(uws.us_socket_local_port(socket));
-});

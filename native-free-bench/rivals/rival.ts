@@ -19,8 +19,7 @@ export const RIVALS = {
 } as const;
 export type RivalName = keyof typeof RIVALS;
 
-/** As written to the rival's configuration file. */
-export interface RivalOptions {
+export interface RivalTask {
   readonly name: RivalName;
   /** Documents `doc-0` to `documents` - 1 are there. */
   readonly documents: number;
@@ -32,57 +31,38 @@ export interface RivalOptions {
   readonly redisUrl: string;
 }
 
-type Stored = Omit<RivalOptions, 'body'> & { readonly bodyBase64: string };
+/** In the rival's process: listens on a free port of 127.0.0.1 and resolves with it. */
+export type RivalServer = (task: RivalTask) => Promise<number>;
 
-const ENTRIES: Record<RivalName, string> = {
-  'bare-uws': './bare-uws.js',
-  'bare-uws-params': './bare-uws.js',
-  'fastify-bentocache': './fastify-bentocache.js',
-  'fastify-bentocache-objects': './fastify-bentocache.js',
-  'fastify-ioredis': './fastify-ioredis.js',
-};
+type StoredTask = Omit<RivalTask, 'body'> & { readonly bodyBase64: string };
+
+const ENTRY = fileURLToPath(new URL('../rival.js', import.meta.url));
 
 /** Written by every HTTP library by itself, or about the connection and not the answer. */
 const LIBRARY_HEADERS = new Set(['content-length', 'date', 'uwebsockets', 'connection', 'keep-alive']);
 
-export interface RivalTask {
-  readonly documents: number;
+export type RivalSetting = Pick<RivalTask, 'documents' | 'featureTexts' | 'redisUrl'> & {
   /** An answer of headrace, to be repeated. */
   readonly answer: CallAnswer;
-  readonly featureTexts: readonly string[];
-  readonly redisUrl: string;
-}
+};
 
-export async function startRival(name: RivalName, task: RivalTask): Promise<Server> {
+export async function startRival(name: RivalName, { answer, ...rest }: RivalSetting): Promise<Server> {
   const dir = temporaryDir('rival');
-  const file = join(dir, 'options.json');
-  const { documents, answer, featureTexts, redisUrl } = task;
-  const stored: Stored = {
-    name,
-    documents,
-    headers: ownHeaders(answer.rawHeaders),
-    bodyBase64: answer.body.toString('base64'),
-    featureTexts,
-    redisUrl,
-  };
+  const file = join(dir, 'task.json');
+  const headers = ownHeaders(answer.rawHeaders);
+  const stored: StoredTask = { ...rest, name, headers, bodyBase64: answer.body.toString('base64') };
   writeFileSync(file, JSON.stringify(stored));
   try {
-    return await startServer(name, [fileURLToPath(new URL(ENTRIES[name], import.meta.url)), file]);
+    return await startServer(name, [ENTRY, name, file]);
   } finally {
     removeDir(dir);
   }
 }
 
-/** In the rival's process: the options from the file named on the command line. */
-export function rivalOptions(): RivalOptions {
-  const { bodyBase64, ...rest } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Stored;
+/** In the rival's process: what `startRival` wrote. */
+export function readRivalTask(file: string): RivalTask {
+  const { bodyBase64, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as StoredTask;
   return { ...rest, body: Buffer.from(bodyBase64, 'base64') };
-}
-
-/** In the rival's process: says that it listens, and ends it when told to. */
-export function announce(port: number): void {
-  process.on('SIGTERM', () => process.exit(0));
-  process.stdout.write(`${JSON.stringify({ msg: 'ready', port })}\n`);
 }
 
 export function headerPairs(headers: readonly string[]): (readonly [name: string, value: string])[] {
