@@ -1,3 +1,4 @@
+/** The commands `bench` and `gate` as processes, against a stub: exit codes, messages, files. With headrace built, all scenarios. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

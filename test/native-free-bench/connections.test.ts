@@ -1,3 +1,4 @@
+/** The open loop over real sockets, with servers that break, close, stay silent or talk nonsense. */
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';

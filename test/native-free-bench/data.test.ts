@@ -1,3 +1,4 @@
+/** Random numbers, Zipf ranks and records against theory and against themselves. */
 import { expect, test } from 'vitest';
 import { Random } from '../../native-free-bench/data/random.js';
 import { RecordMaker } from '../../native-free-bench/data/records.js';

@@ -1,3 +1,4 @@
+/** Small figures: hits, stages, spreads, times, and what /proc says of a process. */
 import { expect, test } from 'vitest';
 import { isHit, stageTimes, Tally } from '../../native-free-bench/load/tally.js';
 import { spreadOf } from '../../native-free-bench/report/figures.js';

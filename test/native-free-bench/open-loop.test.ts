@@ -1,3 +1,4 @@
+/** The open loop in virtual time against a queueing model: a stall must show in every request that was due in it. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../native-free-bench/data/random.js';

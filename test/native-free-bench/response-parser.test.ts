@@ -1,3 +1,4 @@
+/** The response parser: streams cut anywhere, and bytes that are no response. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {

@@ -1,3 +1,4 @@
+/** Rivals answer what headrace answered, byte for byte, or their own records. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { documentId, RecordMaker } from '../../native-free-bench/data/records.js';
 import { headerPairs, type RivalName, startRival } from '../../native-free-bench/rivals/rival.js';

@@ -1,3 +1,4 @@
+/** Thresholds: their grammar, the reasons for refusal, and the verdicts. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Tally } from '../../native-free-bench/load/tally.js';
