@@ -24,12 +24,14 @@ export type Stage = (typeof STAGES)[number];
 export type Failure = 'timeout' | 'broken';
 
 const LATENCY_US_MAX = 120_000_000;
+export const STAGE_UNITS_PER_US = 10;
 
 export class Tally {
   /** Microseconds from the intended start to the last byte of the response. */
   readonly latencyUs = latencyHistogram();
   /** Microseconds from the intended start until the generator got to it: its own lateness, part of the latency. */
   readonly lagUs = latencyHistogram();
+  /** Tenths of a microsecond, since a stage may be shorter than one. */
   readonly stages = new Map<Stage, Histogram>();
 
   arrivals = 0;
@@ -88,7 +90,7 @@ export class Tally {
         histogram = latencyHistogram();
         this.stages.set(stage, histogram);
       }
-      histogram.recordValue(microseconds(ms));
+      histogram.recordValue(microseconds(ms * STAGE_UNITS_PER_US));
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { availableParallelism, cpus, platform, release, totalmem } from 'node:os';
 import type { Histogram } from 'hdr-histogram-js';
+import { STAGE_UNITS_PER_US } from '../load/tally.js';
 import type { RunResult } from '../run.js';
 import type { CaseResult, Figure, Round } from '../scenarios/scenario.js';
 import type { Settings } from '../settings.js';
@@ -135,7 +136,7 @@ function openReport({ open }: CaseResult): { open?: OpenReport } {
       latencyUs: latencies(tally.latencyUs),
       generatorLagUs: latencies(tally.lagUs),
       stagesUs: Object.fromEntries(
-        [...tally.stages].map(([stage, histogram]) => [stage, latencies(histogram)]),
+        [...tally.stages].map(([stage, histogram]) => [stage, latencies(histogram, STAGE_UNITS_PER_US)]),
       ),
       counts: { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses },
       errorRate: tally.errorRate,
@@ -145,8 +146,13 @@ function openReport({ open }: CaseResult): { open?: OpenReport } {
   };
 }
 
-function latencies(histogram: Histogram): Latencies {
-  const percentiles = PERCENTILES.map(p => [String(p), percentileUs(histogram, p)] as const);
+function latencies(histogram: Histogram, unitsPerUs = 1): Latencies {
+  const percentiles = PERCENTILES.map(p => [String(p), percentileUs(histogram, p) / unitsPerUs] as const);
   const { totalCount: count, mean, maxValue: max } = histogram;
-  return { count, mean, max, percentiles: Object.fromEntries(percentiles) };
+  return {
+    count,
+    mean: mean / unitsPerUs,
+    max: max / unitsPerUs,
+    percentiles: Object.fromEntries(percentiles),
+  };
 }

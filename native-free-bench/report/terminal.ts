@@ -1,6 +1,6 @@
 /** The report for people: tables of plain text. */
 import type { Histogram } from 'hdr-histogram-js';
-import { STAGES } from '../load/tally.js';
+import { STAGE_UNITS_PER_US, STAGES } from '../load/tally.js';
 import type { RunResult } from '../run.js';
 import { type CaseResult, caseName, type Figure } from '../scenarios/scenario.js';
 import {
@@ -115,8 +115,11 @@ function stageTable(cases: readonly CaseResult[]): string {
     STAGES.flatMap(stage => {
       const histogram: Histogram | undefined = result.open?.tally.stages.get(stage);
       if (histogram === undefined) return [];
-      const times = PERCENTILES.map(p => time(percentileUs(histogram, p)));
-      return [[caseName(result), stage, plain(histogram.totalCount), ...times, time(histogram.maxValue)]];
+      const stageTime = (value: number) => time(value / STAGE_UNITS_PER_US);
+      const times = PERCENTILES.map(p => stageTime(percentileUs(histogram, p)));
+      return [
+        [caseName(result), stage, plain(histogram.totalCount), ...times, stageTime(histogram.maxValue)],
+      ];
     }),
   );
   return rows.length === 0 ? '' : table([head, ...rows]);
@@ -137,6 +140,7 @@ export function figureText({ value, unit }: Pick<Figure, 'value' | 'unit'>): str
 
 /** Microseconds, in the unit that reads best. */
 export function time(us: number): string {
+  if (us < 10) return `${us.toFixed(1)} µs`;
   if (us < 1000) return `${Math.round(us)} µs`;
   return us < 1_000_000 ? `${(us / 1000).toFixed(2)} ms` : `${(us / 1_000_000).toFixed(2)} s`;
 }

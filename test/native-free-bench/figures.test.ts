@@ -52,7 +52,12 @@ test('spreads', () => {
 });
 
 test('times are told in the unit that fits', () => {
-  expect([time(0), time(999), time(1_000), time(1_234_567)]).toEqual(['0 µs', '999 µs', '1.00 ms', '1.23 s']);
+  expect([time(0.3), time(999), time(1_000), time(1_234_567)]).toEqual([
+    '0.3 µs',
+    '999 µs',
+    '1.00 ms',
+    '1.23 s',
+  ]);
 });
 
 test.runIf(process.platform === 'linux')('CPU time and memory are those that Node.js tells of itself', () => {
