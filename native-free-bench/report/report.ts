@@ -1,0 +1,158 @@
+/**
+ * The report's JSON: everything that was measured, times in microseconds unless a name says otherwise. Fields are only
+ * ever added; anything else raises `schema`. A field that could not be measured is absent.
+ */
+import { availableParallelism, cpus, platform, release, totalmem } from 'node:os';
+import type { Histogram } from 'hdr-histogram-js';
+import { STAGE_UNITS_PER_US } from '../load/tally.js';
+import type { RunResult } from '../run.js';
+import type { CaseResult, Figure, Round } from '../scenarios/scenario.js';
+import type { Settings } from '../settings.js';
+import { achievedRate, PERCENTILES, percentileUs, type Ratios, ratiosTo } from './figures.js';
+
+export interface Report {
+  readonly schema: 1;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly machine: Machine;
+  readonly settings: Settings;
+  readonly cases: readonly CaseReport[];
+  readonly skipped: RunResult['skipped'];
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly system: string;
+  readonly node: string;
+}
+
+export interface CaseReport {
+  readonly scenario: string;
+  readonly variant: string;
+  readonly open?: OpenReport;
+  readonly closed?: ClosedReport;
+  readonly figures?: readonly Figure[];
+}
+
+export interface OpenReport {
+  /** Requests per second as set, and as answered. */
+  readonly rate: number;
+  readonly achievedRate: number;
+  readonly arrivals: string;
+  readonly connections: number;
+  readonly elapsedMs: number;
+  readonly latencyUs: Latencies;
+  /** How late the generator itself was; part of the latency. */
+  readonly generatorLagUs: Latencies;
+  readonly stagesUs: Readonly<Record<string, Latencies>>;
+  readonly counts: Readonly<
+    Record<
+      | 'arrivals'
+      | 'responses'
+      | 'bodyBytes'
+      | 'refused'
+      | 'timeouts'
+      | 'broken'
+      | 'dropped'
+      | 'hits'
+      | 'misses',
+      number
+    >
+  >;
+  readonly errorRate: number;
+  readonly hitRatio?: number;
+  readonly cpuUsPerRequest?: number;
+}
+
+export interface Latencies {
+  readonly count: number;
+  readonly mean: number;
+  readonly max: number;
+  /** By percentile: `{"50": 120, "95": 310, …}`. */
+  readonly percentiles: Readonly<Record<string, number>>;
+}
+
+export interface ClosedReport {
+  readonly connections: number;
+  readonly headrace: readonly Round[];
+  readonly rivals: readonly {
+    readonly name: string;
+    readonly rounds: readonly Round[];
+    readonly ratios: Ratios;
+  }[];
+}
+
+export function makeReport(run: RunResult, settings: Settings, startedAt: Date): Report {
+  const cases = run.cases.map(caseReport);
+  return {
+    schema: 1,
+    startedAt: startedAt.toISOString(),
+    machine: machine(),
+    settings,
+    cases,
+    skipped: run.skipped,
+  };
+}
+
+export function machine(): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    system: `${platform()} ${release()}`,
+    node: process.version,
+  };
+}
+
+function caseReport(result: CaseResult): CaseReport {
+  const { scenario, variant, closed, figures } = result;
+  return {
+    scenario,
+    variant,
+    ...openReport(result),
+    ...(closed === undefined
+      ? {}
+      : {
+          closed: {
+            ...closed,
+            rivals: closed.rivals.map(rival => ({ ...rival, ratios: ratiosTo(rival, closed.headrace) })),
+          },
+        }),
+    ...(figures === undefined ? {} : { figures }),
+  };
+}
+
+function openReport({ open }: CaseResult): { open?: OpenReport } {
+  if (open === undefined) return {};
+  const { tally, cpuUsPerRequest, ...set } = open;
+  const { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses, hitRatio } =
+    tally;
+  return {
+    open: {
+      ...set,
+      achievedRate: achievedRate(open),
+      latencyUs: latencies(tally.latencyUs),
+      generatorLagUs: latencies(tally.lagUs),
+      stagesUs: Object.fromEntries(
+        [...tally.stages].map(([stage, histogram]) => [stage, latencies(histogram, STAGE_UNITS_PER_US)]),
+      ),
+      counts: { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses },
+      errorRate: tally.errorRate,
+      ...(hitRatio === undefined ? {} : { hitRatio }),
+      ...(cpuUsPerRequest === undefined ? {} : { cpuUsPerRequest }),
+    },
+  };
+}
+
+function latencies(histogram: Histogram, unitsPerUs = 1): Latencies {
+  const percentiles = PERCENTILES.map(p => [String(p), percentileUs(histogram, p) / unitsPerUs] as const);
+  const { totalCount: count, mean, maxValue: max } = histogram;
+  return {
+    count,
+    mean: mean / unitsPerUs,
+    max: max / unitsPerUs,
+    percentiles: Object.fromEntries(percentiles),
+  };
+}

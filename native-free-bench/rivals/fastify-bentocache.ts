@@ -1,0 +1,31 @@
+/**
+ * Fastify with bentocache's memory driver, twice: set up for nothing but speed (`serialize: false`, the body kept ready
+ * to send), and as `…-objects` the way its documentation shows it (the driver's own serialization, an object in and
+ * out, which Fastify writes as JSON).
+ */
+import { BentoCache, bentostore } from 'bentocache';
+import { memoryDriver } from 'bentocache/drivers/memory';
+import { fastify } from 'fastify';
+import { BENCH_VIEWS, documentId } from '../data/records.js';
+import { headerPairs, type RivalTask } from './rival.js';
+
+export async function serve({ name, documents, headers, body, featureTexts }: RivalTask): Promise<number> {
+  const keepsObjects = name === 'fastify-bentocache-objects';
+  const replyHeaders = keepsObjects ? {} : Object.fromEntries(headerPairs(headers));
+  const memory = memoryDriver({ maxItems: documents + 1, serialize: keepsObjects });
+  const cache = new BentoCache({ default: 'memory', stores: { memory: bentostore().useL1Layer(memory) } });
+  for (let document = 0; document < documents; document++) {
+    const id = documentId(document);
+    const features: unknown = JSON.parse(featureTexts[document % featureTexts.length] ?? '{}');
+    const value = keepsObjects ? { view: BENCH_VIEWS[50], id, version: 1, features } : body;
+    await cache.set({ key: id, value, ttl: '1h' });
+  }
+
+  const server = fastify();
+  server.get<{ Params: { id: string } }>('/v1/views/:view/records/:id', async (request, reply) => {
+    const value: unknown = await cache.get({ key: request.params.id });
+    if (value === undefined || value === null) return reply.code(404).send();
+    return reply.headers(replyHeaders).send(value);
+  });
+  return Number(new URL(await server.listen({ host: '127.0.0.1', port: 0 })).port);
+}

@@ -1,0 +1,47 @@
+/**
+ * Bulk load: NDJSON of 20 float32 features a record in one body, until all of it is durable. The server's memory
+ * (without mapped files, so without LMDB's page cache) is read along the way: it must not grow with the body.
+ */
+import { RecordMaker } from '../data/records.js';
+import { declareView, ingest } from '../servers/filling.js';
+import type { Bench, CaseResult, Figure, Scenario } from './scenario.js';
+
+const SAMPLES = 100;
+
+export const load: Scenario = {
+  name: 'load',
+  about: 'NDJSON of 20 float32 features a record through POST, in one body',
+  needsOwnServer: false,
+  async run(bench: Bench): Promise<CaseResult[]> {
+    const { loadRecords } = bench.size;
+    const maker = new RecordMaker(20, bench.seed);
+    const server = await bench.server();
+    await declareView(server, maker);
+
+    const memory: number[] = [];
+    const every = loadRecords / SAMPLES;
+    const { bytes, elapsedMs } = await ingest(server, maker, loadRecords, sent => {
+      const bytesNow = sent >= (memory.length + 1) * every ? server.memoryBytes() : undefined;
+      if (bytesNow !== undefined) memory.push(bytesNow);
+    });
+    const perSecond = (count: number) => (count / elapsedMs) * 1000;
+    const figures: Figure[] = [
+      { metric: 'records_per_s', label: 'records/s', value: perSecond(loadRecords), unit: '' },
+      { metric: 'bytes_per_s', label: 'bytes/s', value: perSecond(bytes), unit: 'B' },
+      ...memoryFigures(memory),
+    ];
+    return [{ scenario: 'load', variant: '', figures }];
+  },
+};
+
+/** The growth compares the last tenth of the load with the second: the first is still warming up. */
+function memoryFigures(samples: readonly number[]): Figure[] {
+  const tenth = Math.floor(samples.length / 10);
+  if (tenth === 0) return [];
+  const early = Math.max(...samples.slice(tenth, 2 * tenth));
+  const late = Math.max(...samples.slice(-tenth));
+  return [
+    { metric: 'memory_peak', label: 'memory peak', value: Math.max(...samples), unit: 'B' },
+    { metric: 'memory_growth', label: 'memory, last tenth / second tenth', value: late / early, unit: '' },
+  ];
+}
