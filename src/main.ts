@@ -20,7 +20,7 @@ import { routesOf } from './front/routes.js';
 import { viewHandlers } from './front/view-handlers.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
-import { CACHES_MAX, createTable, shapeOf, type TableHandle } from './l1/layout.js';
+import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
 import type { LaneData } from './lanes/messages.js';
@@ -125,12 +125,22 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   }
 }
 
-function createL1({ l1Bytes, l1RecordBytes, lanes }: Config): TableHandle {
-  const shards = Math.max(l1Bytes < 2 ** 26 ? 4 : 16, 2 ** Math.ceil(Math.log2(lanes)));
-  const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, shards });
+/** Few large shards, so that half-filled segments cost little, but enough that every lane has one. */
+const SHARD_BYTES = 4 * 2 ** 20;
+const SHARDS_MAX = 16;
+
+function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHandle {
+  const wanted = Math.max(lanes, Math.min(SHARDS_MAX, l1Bytes / SHARD_BYTES));
+  const shards = 2 ** Math.ceil(Math.log2(wanted));
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
-  return createTable(shape, { nowMs: Date.now(), hashKey });
+  try {
+    const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, shards, caches: viewsMax });
+    return createTable(shape, { nowMs: Date.now(), hashKey });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(`L1 cannot be made (HEADRACE_L1_BYTES, HEADRACE_LANES): ${reason}`);
+  }
 }
 
 async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
@@ -163,7 +173,7 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes) {
   const { bodyBytesMax, lineBytesMax, deadline, viewsMax } = config;
   const caches = new Caches(table);
-  const share = () => shareL1(caches, views.list(), CACHES_MAX);
+  const share = () => shareL1(caches, views.list(), viewsMax);
   const views = new ViewRegistry(lanes.views(), {
     viewsMax,
     nextUid: () => lanes.nextUid,
