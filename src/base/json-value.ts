@@ -74,7 +74,7 @@ export function skipValue(reader: JsonReader): void {
       for (let more = reader.beginArray(); more; more = reader.nextElement()) skipValue(reader);
       break;
     case 'string':
-      reader.readString();
+      reader.skipString();
       break;
     case 'number':
       reader.skipNumber();
