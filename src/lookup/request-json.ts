@@ -3,8 +3,7 @@ import { assert } from '../base/assert.js';
 import { HeadraceError, type ProblemCode } from '../base/errors.js';
 import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
-import { skipValue } from '../base/json-value.js';
-import { KeyTable } from '../base/key-table.js';
+import { failDuplicate, skipValue } from '../base/json-value.js';
 import { idProblem } from '../base/keys.js';
 import { ProblemList } from '../base/problem-list.js';
 import type { Feature, View } from '../views/schema.js';
@@ -87,11 +86,15 @@ class RequestReader {
   /** Reads the body; `readMember` reads the value of each known key. */
   readMembers<K extends string>(names: readonly K[], readMember: (key: K) => void): void {
     const reader = this.#reader;
-    const keys = new KeyTable(names);
+    const seen = new Set<string>();
     if (!this.#is('object', 'an object')) this.problems.throwIfAny(this.#code);
     for (let more = reader.beginObject(); more; more = reader.nextMember()) {
-      const key = names[keys.read(reader)];
-      if (key !== undefined) readMember(key);
+      const start = reader.at;
+      const key = reader.readKey();
+      if (seen.has(key)) failDuplicate(reader, key, start);
+      seen.add(key);
+      const name = names.find(known => known === key);
+      if (name !== undefined) readMember(name);
       else {
         this.problems.add(reader.path(), `is not known here; ${names.join(', ')} are`);
         skipValue(reader);
