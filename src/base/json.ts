@@ -41,6 +41,7 @@ import {
   TAB,
   UNIT,
 } from './json-syntax.js';
+import { shown } from './problem-list.js';
 import { utf8Length } from './utf8.js';
 
 export const JSON_DEPTH_MAX = 32;
@@ -243,7 +244,7 @@ export class JsonReader {
     let path = '';
     for (const step of this.#path.slice(0, this.#depth)) {
       if (typeof step === 'number') path += `[${step}]`;
-      else path += (path === '' ? '' : '.') + (step.length <= 128 ? step : `${step.slice(0, 128)}…`);
+      else path += (path === '' ? '' : '.') + shown(step);
     }
     return path;
   }

@@ -5,7 +5,7 @@ import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
 import { failDuplicate, skipValue } from '../base/json-value.js';
 import { idProblem } from '../base/keys.js';
-import { ProblemList } from '../base/problem-list.js';
+import { ProblemList, shown } from '../base/problem-list.js';
 import type { Feature, View } from '../views/schema.js';
 import { VIEW_LIMITS } from '../views/schema.js';
 
@@ -141,7 +141,8 @@ class RequestReader {
       if (!this.#is('string', 'a string')) continue;
       const name = reader.readString();
       const feature = view.byName.get(name);
-      if (feature === undefined) this.#check(`${quote(name)} is not a feature of the view ${view.name}`);
+      if (feature === undefined)
+        this.#check(`${JSON.stringify(shown(name))} is not a feature of the view ${view.name}`);
       else if (features.length < REQUEST_LIMITS.features) features.push(feature);
     }
     if (count > REQUEST_LIMITS.features) {
@@ -190,8 +191,4 @@ class RequestReader {
 function textProblem(text: string, bytesMax: number): string | undefined {
   const bytes = Buffer.byteLength(text);
   return bytes >= 1 && bytes <= bytesMax ? undefined : `has ${bytes} bytes, 1 to ${bytesMax} are allowed`;
-}
-
-function quote(name: string): string {
-  return JSON.stringify(name.length <= 128 ? name : `${name.slice(0, 128)}…`);
 }
