@@ -71,5 +71,5 @@ test('damaged records are refused as they should be, and leave nothing behind', 
       if (round % 100 === 0) expect(structuredClone({ ...draft })).toEqual(empty);
     }
   }
-  expect(read).toBeGreaterThan(1000);
+  expect(read).toBeGreaterThan(100);
 });
