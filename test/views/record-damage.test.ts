@@ -4,7 +4,7 @@ import { RecordDraft } from '../../src/views/record-draft.js';
 import { readRecordId } from '../../src/views/record-id.js';
 import { RecordJsonReader } from '../../src/views/record-json.js';
 import { viewOf } from '../../src/views/schema.js';
-import { FULL, SEED, Seeded } from '../base/seeded.js';
+import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
 
 const VIEW = viewOf({
   name: 'docs',
@@ -26,7 +26,7 @@ const VIEW = viewOf({
   eviction: 's3-fifo',
 });
 
-test('damaged records are refused as they should be, and leave nothing behind', () => {
+test('damaged records are refused as they should be, and leave nothing behind', FULL_TIMEOUT, () => {
   const whole = Buffer.from(
     `{"id":"a","version":7,"ttl":"1h","tags":["x"],"metadata":{"k":[1]},"features":{"hostrank":0.5,"title":"é",
     "count":3,"vector":[1,2,3],"hash":"AP8=","adult":true,"spamness":-1e-3}}`,
