@@ -226,7 +226,8 @@ export class LookupAnswer {
   }
 
   #report(row: number, status: number): void {
-    assert(this.bytes[this.statusesAt + row] === PENDING, `row ${row} of the lookup is reported once`);
+    const pending = row < this.ids.length && this.bytes[this.statusesAt + row] === PENDING;
+    assert(pending, 'a row of the lookup is reported once');
     this.bytes[this.statusesAt + row] = status;
     this.#pending--;
   }
