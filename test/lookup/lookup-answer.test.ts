@@ -14,6 +14,7 @@ import {
   draftOf,
   jsonCell,
   olderView,
+  PATIENCE,
   RUNS,
   type Sample,
   samplesArbitrary,
@@ -149,7 +150,7 @@ function rounded(cell: unknown, { kind }: Feature): unknown {
 }
 
 describe('a lookup answers what its rows were', () => {
-  test('as JSON', () => {
+  test('as JSON', PATIENCE, () => {
     const property = fc.property(lookupArbitrary, lookup => {
       const selection = selectFeatures(lookup.view, lookup.names);
       gather(answer, selection, lookup);
@@ -170,7 +171,7 @@ describe('a lookup answers what its rows were', () => {
     fc.assert(property, RUNS);
   });
 
-  test('as a FlatBuffer to the generated reader', () => {
+  test('as a FlatBuffer to the generated reader', PATIENCE, () => {
     const property = fc.property(lookupArbitrary, lookup => {
       const selection = selectFeatures(lookup.view, lookup.names);
       const { rows, names } = lookup;

@@ -17,6 +17,7 @@ import {
   type Cell,
   draftOf,
   olderView,
+  PATIENCE,
   RUNS,
   type Sample,
   sampleArbitrary,
@@ -89,7 +90,7 @@ function expectSample(bytes: Uint8Array, view: View, sample: Sample): void {
 }
 
 describe('records', () => {
-  test('read back as they were encoded', () => {
+  test('read back as they were encoded', PATIENCE, () => {
     const property = fc.property(samplesArbitrary, ({ view, samples }) => {
       const encoder = new RecordEncoder(view);
       const draft = new RecordDraft(view);
@@ -107,7 +108,7 @@ describe('records', () => {
     fc.assert(property, RUNS);
   });
 
-  test('are FlatBuffers to the generated reader', () => {
+  test('are FlatBuffers to the generated reader', PATIENCE, () => {
     const property = fc.property(sampleArbitrary, ({ view, sample }) => {
       const record = generated(new RecordEncoder(view).encode(draftOf(view, sample), sample.times));
       expect(Number(record.version())).toBe(sample.times.version);
