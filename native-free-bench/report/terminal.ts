@@ -9,7 +9,7 @@ import {
   headlineCpuUs,
   headlineRps,
   PERCENTILES,
-  percentileUs,
+  percentileOf,
   ratiosTo,
   requestsPerSecond,
   type Spread,
@@ -55,9 +55,9 @@ function latencyTable(cases: readonly CaseResult[]): string {
       [
         caseName(result),
         plain(open.rate),
-        ...PERCENTILES.map(p => time(percentileUs(latencyUs, p))),
+        ...PERCENTILES.map(p => time(percentileOf(latencyUs, p))),
         time(latencyUs.maxValue),
-        time(percentileUs(lagUs, 99)),
+        time(percentileOf(lagUs, 99)),
         plain(headlineRps(result)),
         fixed(headlineCpuUs(result), 1),
         fixed(hitRatio, 3),
@@ -116,7 +116,7 @@ function stageTable(cases: readonly CaseResult[]): string {
       const histogram: Histogram | undefined = result.open?.tally.stages.get(stage);
       if (histogram === undefined) return [];
       const stageTime = (value: number) => time(value / STAGE_UNITS_PER_US);
-      const times = PERCENTILES.map(p => stageTime(percentileUs(histogram, p)));
+      const times = PERCENTILES.map(p => stageTime(percentileOf(histogram, p)));
       return [
         [caseName(result), stage, plain(histogram.totalCount), ...times, stageTime(histogram.maxValue)],
       ];
