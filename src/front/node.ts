@@ -5,7 +5,7 @@
  * is closed, unless it is the server that is waited for.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Problem, problemOf } from '../base/errors.js';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
@@ -74,7 +74,8 @@ class NodeFront implements Front, NodeFrontState {
 
   stopAccepting(): void {
     this.draining = true;
-    this.#server.close();
+    // Not http's own `close`: it destroys connections whose answer is written but not yet taken by the system.
+    NetServer.prototype.close.call(this.#server);
   }
 
   close(): Promise<void> {
