@@ -9,7 +9,6 @@ const REFUSED: readonly (readonly [name: string, bytes: string, statuses: readon
   ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n', [400, 505]],
   ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400, 505]],
   ['an unknown version', 'GET / HTTP/3.7\r\nHost: x\r\n\r\n', [400, 505]],
-  ['no version', 'GET /\r\nHost: x\r\n\r\n', [400, 505]],
   ['no host', 'GET / HTTP/1.1\r\n\r\n', [400]],
   ['a header without a colon', 'GET / HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n', [400]],
   ['a NUL in the path', 'GET /a\0b HTTP/1.1\r\nHost: x\r\n\r\n', [400, 505]],
@@ -66,13 +65,18 @@ describe.each(FRONTS)('%s front: hostile requests', kind => {
     const [raw, other] = [await client(), await client()];
     await raw.send(`${bytes}GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n`);
     const answer = await raw.answer();
-    expect(statuses).toContain(answer?.status ?? 0);
+    // With more bytes behind it, a refused request may also be cut off without an answer.
+    expect([0, ...statuses]).toContain(answer?.status ?? 0);
     await raw.whenClosed();
     expect(raw.rest).toBe('');
     await other.request('/alive');
     expect((await other.answer())?.status).toBe(200);
     expect(paths).not.toContain('/smuggled');
     await until(() => front.pending === 0);
+    const alone = await client();
+    await alone.send(bytes);
+    expect(statuses).toContain((await alone.answer())?.status ?? 0);
+    await alone.whenClosed();
   });
 
   test('refuses or passes an unknown method, and lives', async () => {
@@ -108,7 +112,10 @@ describe.each(FRONTS)('%s front: hostile requests', kind => {
     const { client } = await start(kind, echo);
     const raw = await client();
     await raw.send('GET / HTTP/1.1\r\nHost: x\r\n');
-    while (!raw.closed) await raw.send(`A: ${'a'.repeat(100)}\r\n`);
+    while (!raw.closed) {
+      await raw.send(`A: ${'a'.repeat(100)}\r\n`);
+      await new Promise(setImmediate);
+    }
     expect(raw.rest === '' || raw.rest.startsWith('HTTP/1.1 431 ')).toBe(true);
   });
 
