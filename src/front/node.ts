@@ -52,7 +52,7 @@ class NodeFront implements Front, NodeFrontState {
       headersTimeout: limits.idleTimeoutMs,
       // A load may take hours; `timeout` below ends it when it stalls.
       requestTimeout: 0,
-      connectionsCheckingInterval: Math.max(50, Math.min(1000, limits.idleTimeoutMs / 4)),
+      connectionsCheckingInterval: Math.ceil(Math.min(1000, limits.idleTimeoutMs / 4)),
       noDelay: true,
       // Refused here, with a problem.
       requireHostHeader: false,
