@@ -66,12 +66,11 @@ export class LaneThread {
       });
     });
     // A worker that ends before it took the first task never answers it.
-    this.started = Promise.race([
-      started,
-      this.exited.then(() => Promise.reject(new Error(`the lane's thread ended: ${this.#reason}`))),
-    ]);
+    const ended = () => {
+      throw new Error(`the lane's thread ended before it was ready: ${this.#reason}`);
+    };
+    this.started = Promise.race([started.catch(() => this.exited.then(ended)), this.exited.then(ended)]);
     this.started.catch(() => undefined);
-    started.catch(() => undefined);
   }
 
   get isDown(): boolean {

@@ -140,6 +140,11 @@ export class Lane {
     });
   }
 
+  /** Ends the thread wherever it is; the lane gets a new one. Resolves when the old one has exited. */
+  async restart(): Promise<void> {
+    await this.#thread?.terminate();
+  }
+
   /** Ends the lane: what is queued or in flight fails, the thread closes its tiers, and is ended. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
