@@ -4,11 +4,11 @@
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { claimLane } from '../src/l1/lane-owner.js';
-import type { TableHandle } from '../src/l1/layout.js';
 import { TableWriter } from '../src/l1/table-writer.js';
 import { failureOf, type LaneReply, type LaneTask, type StartTask } from '../src/lanes/messages.js';
 import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
@@ -17,6 +17,7 @@ import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
+import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
@@ -27,17 +28,6 @@ import { LmdbTier } from '../src/tiers/lmdb.js';
 import { LmdbCleaner } from '../src/tiers/lmdb-cleaner.js';
 import { openLmdb } from '../src/tiers/lmdb-environment.js';
 import { recordVersion } from '../src/views/record-codec.js';
-
-/** What the front gives every lane. */
-export interface LaneWorkerData {
-  readonly table: TableHandle;
-  readonly dataDir: string;
-  readonly diskFreeMinBytes: number;
-  readonly tombstoneTtlMs: number;
-  readonly readTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly flightsMax: number;
-}
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
@@ -54,7 +44,14 @@ export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
     }
   }
   assert(service !== undefined, 'a lane is started before it is asked');
-  return service.answer(task);
+  const reply = service.answer(task);
+  return task.kind === 'read' ? reply.then(handOver) : reply;
+}
+
+/** The rows' buffer changes its thread instead of being copied. */
+function handOver(reply: LaneReply): LaneReply {
+  if (!('rows' in reply)) return reply;
+  return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
 function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): LaneService {

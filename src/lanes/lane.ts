@@ -74,7 +74,7 @@ export class Lane {
   #startFailures = 0;
   #backOffUntilMs = 0;
   #backOff: NodeJS.Timeout | undefined;
-  #onIdle: (() => void) | undefined;
+  #onIdle: (() => void)[] = [];
   tasks = 0;
   restarts = 0;
   retried = 0;
@@ -135,9 +135,7 @@ export class Lane {
   /** Resolves when the lane has nothing queued and nothing in flight. */
   idle(): Promise<void> {
     if (this.#ops === 0) return Promise.resolve();
-    return new Promise(resolve => {
-      this.#onIdle = resolve;
-    });
+    return new Promise(resolve => this.#onIdle.push(resolve));
   }
 
   /** Ends the thread wherever it is; the lane gets a new one. Resolves when the old one has exited. */
@@ -169,8 +167,8 @@ export class Lane {
     this.#ops--;
     this.#bytes -= call.bytes;
     if (this.#ops === 0) {
-      this.#onIdle?.();
-      this.#onIdle = undefined;
+      for (const tell of this.#onIdle) tell();
+      this.#onIdle = [];
     }
   }
 

@@ -7,10 +7,11 @@
  */
 import { workerData } from 'node:worker_threads';
 import type { LaneReply, LaneTask } from '../../src/lanes/messages.js';
-import answer, { type LaneWorkerData } from '../../workers/lane.js';
+import type { LaneWorkerData } from '../../src/resolve/lane-worker-data.js';
+import answer from '../../workers/lane.js';
 
 export interface FaultyWorkerData extends LaneWorkerData {
-  /** Word 0: starts that still fail. Word 1: starts seen. Word 2: threads that hold a lane right now. */
+  /** Word 0: starts that still fail. Word 1: starts seen. */
   readonly faults: Int32Array;
 }
 

@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Caches } from '../../src/l1/caches.js';
 import { Lanes } from '../../src/lanes/lanes.js';
 import { ROW } from '../../src/lanes/packed-rows.js';
+import { Catalog } from '../../src/tiers/catalog.js';
+import { openLmdb } from '../../src/tiers/lmdb-environment.js';
 import { storedViewOf } from '../../src/views/schema.js';
 import { errorCode, LanesFixture, soon } from './lanes-fixture.js';
 
@@ -113,6 +115,23 @@ describe('lanes', () => {
     const next = await f.declare('next');
     expect(next.uid).not.toBe(old.uid);
     expect(await f.read(next, 'a')).toBe('absent');
+  });
+
+  it('take the records of a dropped view from the disk', async () => {
+    const f = await open();
+    const [kept, dropped] = [await f.declare('kept'), await f.declare('dropped', 'int64', 1)];
+    for (const view of [kept, dropped]) {
+      await Promise.all(Array.from({ length: 100 }, (_, n) => f.write(view, `id-${n}`, n)));
+    }
+    await f.lanes.drop(storedViewOf(dropped));
+    await f.lanes.close();
+    // A restart goes on with what was left.
+    const again = await LanesFixture.open({ dataDir: f.dataDir, count: 1 });
+    const environment = openLmdb(f.dataDir);
+    while (new Catalog(environment).dropped().length > 0) await new Promise(resolve => setImmediate(resolve));
+    expect(environment.records.getCount()).toBe(100);
+    await environment.close();
+    await again.close();
   });
 
   it('refuse writes, and only writes, when the disk is nearly full', async () => {
