@@ -14,7 +14,7 @@
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
-import { LaneThread } from './lane-thread.js';
+import { LaneThread, settledWithin } from './lane-thread.js';
 import {
   type ControlReply,
   errorOf,
@@ -152,7 +152,7 @@ export class Lane {
     this.#failQueued(new HeadraceError('draining', 'the server is shutting down'));
     const thread = this.#thread;
     if (thread === undefined) return;
-    if (wasUp && !thread.isDown) await closeWithin(thread, CLOSE_MS_MAX);
+    if (wasUp && !thread.isDown) await settledWithin(thread.run({ kind: 'close' }, []), CLOSE_MS_MAX);
     await thread.terminate();
     this.#options.onExited(this.#options.lane);
   }
@@ -365,19 +365,6 @@ export class Lane {
       if (!thread.isDown) await thread.terminate();
     }
   }
-}
-
-async function closeWithin(thread: LaneThread, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>(resolve => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  const closed = thread.run({ kind: 'close' }, []).then(
-    () => undefined,
-    () => undefined,
-  );
-  await Promise.race([closed, timeout]);
-  clearTimeout(timer);
 }
 
 function gone(lane: number): HeadraceError {
