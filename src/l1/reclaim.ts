@@ -8,7 +8,7 @@
  * share whenever the log is full, and one below its share is never asked.
  */
 
-import { DROP_TO_GHOST, policyOf, queueToReclaim } from './eviction.js';
+import { DROP_TO_GHOST, markOfVerdict, policyOf, queueOfVerdict, queueToReclaim } from './eviction.js';
 import { Ghost } from './ghost.js';
 import { Key } from './hash.js';
 import {
@@ -27,10 +27,14 @@ import {
 import { MAIN, NO_SEGMENT, type Queue, SegmentLog, SMALL } from './segment-log.js';
 import { NO_SLOT, type Shard } from './shard.js';
 
-/** Segments a put may scan with care; after that nothing is kept. */
-const SCANS_MAX = 16;
+/** Bytes of segments that a put may scan with care, about a millisecond's work; after that nothing is kept. */
+const SCAN_BYTES_MAX = 2 ** 21;
+/** How often a put may reclaim for the sake of free slots. */
+const CROWDED_SCANS_MAX = 32;
 /** Above the load that the index is sized for, so that the log fills first when records are as large as expected. */
 const SLOT_LOAD_MAX = SLOT_LOAD + 0.02;
+/** Fingerprints that count, for every record there is. Tuned, as the marks in `eviction.ts`, on test/fixtures/traces. */
+const GHOST_REACH = 0.8;
 const LEVEL_WEIGHT = 1 / 256;
 const NO_CACHE = -1;
 
@@ -40,6 +44,7 @@ export class Reclaimer {
   readonly #shard: Shard;
   readonly #key: Key;
   readonly #slotsMax: number;
+  readonly #scansMax: number;
   readonly #levels: Float64Array;
   readonly #epochsSeen: Int32Array;
   /** Made when the first cache with this policy needs it. */
@@ -51,6 +56,7 @@ export class Reclaimer {
     this.#shard = shard;
     this.#key = new Key(view.hashKey);
     this.#slotsMax = Math.floor(view.shape.buckets * SLOTS * SLOT_LOAD_MAX);
+    this.#scansMax = Math.ceil(SCAN_BYTES_MAX / view.shape.segmentBytes);
     this.#levels = new Float64Array(view.shape.caches);
     this.#epochsSeen = new Int32Array(view.shape.caches);
     for (let cache = 0; cache < view.shape.caches; cache++) this.#epochsSeen[cache] = this.#epoch(cache);
@@ -67,8 +73,11 @@ export class Reclaimer {
 
   /** The queue that a new record of the cache belongs in. */
   queueOfNew(cache: number, key: Key): Queue {
-    if (!policyOf(this.#policy(cache)).hasSmallQueue) return MAIN;
-    return this.#ghost?.take(key.hashLow, key.hashHigh, this.#ghostReach()) === true ? MAIN : SMALL;
+    const policy = policyOf(this.#policy(cache));
+    if (policy.smallShare === 0) return MAIN;
+    const wasHere =
+      policy.hasGhost && this.#ghost?.take(key.hashLow, key.hashHigh, this.#ghostReach()) === true;
+    return wasHere ? MAIN : SMALL;
   }
 
   /** The cache's epoch may have been raised: what it has so far is then stale, and goes first. */
@@ -83,7 +92,7 @@ export class Reclaimer {
   makeRoom(cache: number, queue: Queue, words: number, nowTick: number): boolean {
     const { log } = this;
     for (let scans = 0; ; scans++) {
-      const isCrowded = this.#shard.slotsUsed >= this.#slotsMax && scans < 2 * SCANS_MAX;
+      const isCrowded = this.#shard.slotsUsed >= this.#slotsMax && scans < CROWDED_SCANS_MAX;
       const hasRoom = log.hasRoom(cache, queue, words);
       if (!isCrowded) {
         if (hasRoom) return true;
@@ -101,7 +110,7 @@ export class Reclaimer {
         return true;
       }
       const victimQueue = this.#queueOf(victim);
-      this.reclaim(victim, victimQueue, scans < SCANS_MAX, nowTick);
+      this.reclaim(victim, victimQueue, scans < this.#scansMax, nowTick);
     }
   }
 
@@ -120,10 +129,10 @@ export class Reclaimer {
       key.hash(cache, shard.words, at + RECORD_HEADER_WORDS, shard.words[at]! >>> KEY_BYTES_SHIFT);
       const slot = shard.findPlace(key, place);
       if (slot !== NO_SLOT) {
-        const mark = this.#verdict(cache, queue, slot, at, identity, mayKeep, nowTick);
-        if (mark >= 0) this.#keep(cache, slot, mark, place, words);
+        const verdict = this.#verdict(cache, queue, slot, at, identity, mayKeep, nowTick);
+        if (verdict >= 0) this.#keep(cache, slot, verdict, place, words);
         else {
-          if (mark === DROP_TO_GHOST) this.#remember(key);
+          if (verdict === DROP_TO_GHOST) this.#remember(key);
           this.drop(cache, slot, place);
         }
         shard.failpoint?.('reclaim-record');
@@ -195,25 +204,30 @@ export class Reclaimer {
     return verdict >= 0 ? -1 : verdict;
   }
 
-  #keep(cache: number, slot: number, mark: number, place: number, words: number): void {
+  #keep(cache: number, slot: number, verdict: number, place: number, words: number): void {
     const { log } = this;
     const shard = this.#shard;
-    if (!log.hasRoom(cache, MAIN, words)) log.extend(cache, MAIN);
-    const to = log.nextPlace(cache, MAIN);
+    let queue = queueOfVerdict(verdict);
+    if (!log.hasRoom(cache, queue, words)) {
+      // Where the reserve went to the other queue, that has room for all that is left.
+      if (log.freeCount > 0) log.extend(cache, queue);
+      else queue = queue === SMALL ? MAIN : SMALL;
+    }
+    const to = log.nextPlace(cache, queue);
     shard.words.copyWithin(shard.at + to, shard.at + place, shard.at + place + words);
-    log.commit(cache, MAIN, words);
+    log.commit(cache, queue, words);
     shard.failpoint?.('reclaim-copied');
-    shard.setMark(slot, mark);
+    shard.setMark(slot, markOfVerdict(verdict));
     shard.move(slot, this.#key.hashHigh, to);
   }
 
   #remember(key: Key): void {
-    this.#ghost ??= new Ghost(this.#view.shape.buckets * SLOTS * SLOT_LOAD * 0.9);
+    this.#ghost ??= new Ghost(this.#view.shape.buckets * SLOTS * SLOT_LOAD * GHOST_REACH);
     this.#ghost.add(key.hashLow, key.hashHigh);
   }
 
   #ghostReach(): number {
-    return this.#shard.slotsUsed * 0.9;
+    return this.#shard.slotsUsed * GHOST_REACH;
   }
 
   #victim(requester: number): number {
