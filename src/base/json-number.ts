@@ -1,24 +1,22 @@
 /**
- * JSON numbers: the grammar of RFC 8259, and the value without making a string where that is exact.
+ * JSON numbers: the grammar of RFC 8259, and the nearest double without making a string of the text.
  *
- * The digits are gathered as one integer in a double, the point and the exponent as one power of ten. While that
- * integer is below 2^53 it is exact, and so is a power of ten up to 10^22; one multiplication or division of two exact
- * doubles is rounded once, which is what `Number(text)` gives (Clinger, "How to read floating point numbers
- * accurately", 1990). Beyond that, the product is still close: each step adds at most half a unit in the last place.
- * `close` says so, and a caller that wants less precision may get along with it (see `JsonReader.readFloat32`).
+ * The digits are gathered as one integer, the point and the exponent as one power of ten. While the integer is below
+ * 2^53 it is exact in a double, and so is a power of ten up to 10^22: one multiplication or division of the two is
+ * rounded once, which is what `Number(text)` gives (Clinger, "How to read floating point numbers accurately", 1990).
+ *
+ * Doubles printed in full have up to 17 digits, often just beyond 2^53. For those the integer is known as a sum of two
+ * doubles, and so is its product or quotient with the power of ten, to about 2^-104 (Dekker, "A floating-point
+ * technique for extending the available precision", 1971). Unless that is within 2^-98 of the middle between two
+ * doubles, it says which one is the nearest. What is left, one number in trillions and very long texts, takes the
+ * text's way through `Number`.
  */
-
-/** `exact`: the value is the nearest double. `close`: within `CLOSE` of it, relatively. `far`: read the text. */
-export type NumberTrust = 'exact' | 'close' | 'far';
-
-/**
- * At most 25 digits: 10 steps past 2^53 of two roundings each, then the scaling and the nearest double itself: 22
- * roundings of 2^-53 are below 2^-48.
- */
-export const CLOSE = 2 ** -48;
-const CLOSE_DIGITS_MAX = 25;
 
 const TWO_53 = 2 ** 53;
+const SPLITTER = 2 ** 27 + 1;
+const DOUBT = 2 ** -98;
+/** Past 2^53 the sum of digits is off by at most some units of 2^21 here, which its last 32 bits set right. */
+const DIGITS_MAX = 22;
 const POWERS_MAX = 22;
 const POWERS_OF_TEN = Float64Array.from({ length: POWERS_MAX + 1 }, (_, power) => Number(`1e${power}`));
 /** Where an exponent stops being counted: far beyond what a double or any digits before it can make up for. */
@@ -31,7 +29,10 @@ const [E, CASE] = [0x65, 0x20] as const;
 export class NumberScanner {
   /** The offset behind the number, or of the byte that breaks it. */
   end = 0;
-  trust: NumberTrust = 'exact';
+  /** Whether `scan` gave the nearest double; if not, it must be read from the text. */
+  exact = true;
+  /** Whether it is, and the digits alone are below 2^53. */
+  short = true;
 
   /** The number that starts at `start` (a digit or a minus), or NaN when it breaks the grammar at `end`. */
   scan(bytes: Uint8Array, start: number, limit: number): number {
@@ -39,11 +40,14 @@ export class NumberScanner {
     const whole = negative ? start + 1 : start;
     let at = whole;
     let mantissa = 0;
+    /** The same integer's last 32 bits. */
+    let bits = 0;
     // One comparison for both sides: what is no digit becomes a large unsigned number.
     for (; at < limit; at++) {
       const digit = ((bytes[at] ?? 0) - ZERO) >>> 0;
       if (digit > 9) break;
       mantissa = mantissa * 10 + digit;
+      bits = (Math.imul(bits, 10) + digit) | 0;
     }
     if (at === whole) return this.#broken(at);
     if (at - whole > 1 && bytes[whole] === ZERO) return this.#broken(whole + 1);
@@ -54,6 +58,7 @@ export class NumberScanner {
         const digit = ((bytes[at] ?? 0) - ZERO) >>> 0;
         if (digit > 9) break;
         mantissa = mantissa * 10 + digit;
+        bits = (Math.imul(bits, 10) + digit) | 0;
       }
       scale = fraction - at;
       if (scale === 0) return this.#broken(at);
@@ -66,7 +71,8 @@ export class NumberScanner {
       at = this.end;
     }
     this.end = at;
-    return this.#scaled(negative ? -mantissa : mantissa, scale, digits);
+    const value = this.#scaled(mantissa, bits, digits, scale);
+    return negative ? -value : value;
   }
 
   #scanExponent(bytes: Uint8Array, start: number, limit: number): number {
@@ -84,20 +90,50 @@ export class NumberScanner {
     return sign === MINUS ? -exponent : exponent;
   }
 
-  #scaled(mantissa: number, scale: number, digits: number): number {
-    const exact = mantissa < TWO_53 && mantissa > -TWO_53;
-    if (scale < -POWERS_MAX || scale > POWERS_MAX || (!exact && digits > CLOSE_DIGITS_MAX)) {
-      this.trust = 'far';
-      return 0;
-    }
-    this.trust = exact ? 'exact' : 'close';
-    return scale < 0 ? mantissa / (POWERS_OF_TEN[-scale] ?? 1) : mantissa * (POWERS_OF_TEN[scale] ?? 1);
+  #scaled(mantissa: number, bits: number, digits: number, scale: number): number {
+    this.exact = scale >= -POWERS_MAX && scale <= POWERS_MAX;
+    this.short = this.exact && mantissa < TWO_53;
+    if (!this.exact) return 0;
+    const power = POWERS_OF_TEN[scale < 0 ? -scale : scale] ?? 1;
+    if (this.short) return scale < 0 ? mantissa / power : mantissa * power;
+    const rest = (bits - (mantissa | 0)) | 0;
+    const value = digits <= DIGITS_MAX ? nearest(mantissa, rest, power, scale < 0) : Number.NaN;
+    this.exact = !Number.isNaN(value);
+    return this.exact ? value : 0;
   }
 
   #broken(at: number): number {
     this.end = at;
     return Number.NaN;
   }
+}
+
+/** The double nearest to `mantissa + rest`, an integer, divided or multiplied by a power of ten; NaN when in doubt. */
+function nearest(mantissa: number, rest: number, power: number, divide: boolean): number {
+  const high = mantissa + rest;
+  const low = rest - (high - mantissa);
+  const value = divide ? high / power : high * power;
+  const product = divide ? value * power : value;
+  const error = productError(divide ? value : high, power, product);
+  const correction = divide ? (high - product - error + low) / power : error + low * power;
+  const doubt = value * DOUBT;
+  const result = value + (correction - doubt);
+  return result === value + (correction + doubt) ? result : Number.NaN;
+}
+
+/** What `product`, the rounded product of the two, lacks to the exact one. */
+function productError(a: number, b: number, product: number): number {
+  const aHigh = upperHalf(a);
+  const bHigh = upperHalf(b);
+  const aLow = a - aHigh;
+  const bLow = b - bHigh;
+  return aLow * bLow - (product - aHigh * bHigh - aLow * bHigh - aHigh * bLow);
+}
+
+/** The upper 26 bits (Veltkamp). */
+function upperHalf(value: number): number {
+  const shifted = value * SPLITTER;
+  return shifted - (shifted - value);
 }
 
 const PARTS = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;

@@ -19,7 +19,7 @@
  */
 import { assert } from './assert.js';
 import { HeadraceError } from './errors.js';
-import { CLOSE, integerOfText, NumberScanner } from './json-number.js';
+import { integerOfText, NumberScanner } from './json-number.js';
 import {
   BACKSLASH,
   CARRIAGE_RETURN,
@@ -35,11 +35,13 @@ import {
   OPEN_BRACE,
   OPEN_BRACKET,
   PLAIN,
+  placeOf,
   QUOTE,
   SPACE,
   TAB,
   UNIT,
 } from './json-syntax.js';
+import { shown } from './problem-list.js';
 import { utf8Length } from './utf8.js';
 
 export const JSON_DEPTH_MAX = 32;
@@ -59,6 +61,8 @@ export class JsonReader {
   #at = 0;
   #end = 0;
   #firstLine = 1;
+  /** The text, a character a byte, when strings are to be slices of it. */
+  #whole: string | undefined;
 
   constructor(depthMax = JSON_DEPTH_MAX) {
     this.#depthMax = depthMax;
@@ -81,9 +85,19 @@ export class JsonReader {
     this.#end = end;
     this.#depth = 0;
     this.#firstLine = firstLine;
+    this.#whole = undefined;
     if (bytes[start] === 0xef && end - start >= 3 && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) {
       this.fail('the text starts with a byte order mark; send plain UTF-8 without one');
     }
+    return this;
+  }
+
+  /**
+   * From here to the end of the text, plain strings are slices of one string. Of many that is a multiple faster, and
+   * each keeps the whole text in memory: for strings that go when the text goes.
+   */
+  sliceStrings(): this {
+    this.#whole = this.#bytes.toString('latin1', this.#start, this.#end);
     return this;
   }
 
@@ -160,22 +174,28 @@ export class JsonReader {
   }
 
   readString(): string {
-    if (this.#skipSpace() !== QUOTE) this.fail(`a string is wanted, not ${this.#found()}`);
-    const bytes = this.#bytes;
-    const end = this.#end;
+    const plainEnd = this.#plainEnd();
     const from = this.#at + 1;
-    let at = from;
-    while (at < end && PLAIN[bytes[at] ?? 0] === 1) at++;
-    if (at === end || bytes[at] !== QUOTE) return this.#readHardString(from, at);
-    this.#at = at + 1;
-    return bytes.toString('latin1', from, at);
+    if (this.#bytes[plainEnd] !== QUOTE || plainEnd === this.#end)
+      return this.#readHardString(from, plainEnd);
+    this.#at = plainEnd + 1;
+    if (this.#whole !== undefined) return this.#whole.slice(from - this.#start, plainEnd - this.#start);
+    return this.#bytes.toString('latin1', from, plainEnd);
+  }
+
+  /** Checks a string and makes nothing of it. */
+  skipString(): void {
+    const plainEnd = this.#plainEnd();
+    if (this.#bytes[plainEnd] !== QUOTE || plainEnd === this.#end)
+      this.#readHardString(this.#at + 1, plainEnd);
+    else this.#at = plainEnd + 1;
   }
 
   /** The nearest double; an infinity when the number is beyond all of them. */
   readFloat64(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    return this.#numbers.trust === 'exact' ? value : Number(this.text(start, this.#at));
+    return this.#numbers.exact ? value : Number(this.text(start, this.#at));
   }
 
   /**
@@ -186,23 +206,15 @@ export class JsonReader {
    * is at most that long), and what every reader that goes by doubles answers.
    */
   readFloat32(): number {
-    const start = this.#at;
-    const value = this.#scanNumber();
-    if (this.#numbers.trust === 'exact') return Math.fround(value);
-    if (this.#numbers.trust === 'close') {
-      // Rounding keeps order: when both ends of where the double must be become one float32, so does the double.
-      const low = Math.fround(value * (1 - CLOSE));
-      if (low === Math.fround(value * (1 + CLOSE))) return low;
-    }
-    return Math.fround(Number(this.text(start, this.#at)));
+    return Math.fround(this.readFloat64());
   }
 
   /** The integer a number stands for (`1.0` is one); NaN when it is none, an infinity beyond ±(2^53 - 1). */
   readInteger(): number {
     const start = this.#at;
     const value = this.#scanNumber();
-    // An exact value below 2^53 is an integer only if the text is: no other fraction that short rounds to one.
-    if (this.#numbers.trust !== 'exact') return integerOfText(this.text(start, this.#at));
+    // A fraction of digits this short never rounds to an integer; a longer one may.
+    if (!this.#numbers.short) return integerOfText(this.text(start, this.#at));
     if (Number.isSafeInteger(value)) return value + 0;
     return Number.isInteger(value) ? value * Number.POSITIVE_INFINITY : Number.NaN;
   }
@@ -232,32 +244,18 @@ export class JsonReader {
     let path = '';
     for (const step of this.#path.slice(0, this.#depth)) {
       if (typeof step === 'number') path += `[${step}]`;
-      else path += (path === '' ? '' : '.') + (step.length <= 128 ? step : `${step.slice(0, 128)}…`);
+      else path += (path === '' ? '' : '.') + shown(step);
     }
     return path;
   }
 
   /** @throws HeadraceError `bad-json` that names the place as line and column, and the path when there is one. */
   fail(detail: string, at = this.#at): never {
-    const place = this.#place(at);
+    const place = placeOf(this.#bytes, this.#start, at, this.#firstLine);
     const path = this.path();
     throw new HeadraceError('bad-json', `${detail} (${path === '' ? place : `${place}, ${path}`})`, [
       { at: place, detail },
     ]);
-  }
-
-  /** Columns count characters, from 1. */
-  #place(at: number): string {
-    let line = this.#firstLine;
-    let column = 1;
-    for (let i = this.#start; i < at; i++) {
-      const byte = this.#bytes[i] ?? 0;
-      if (byte === LINE_FEED) {
-        line++;
-        column = 1;
-      } else if ((byte & 0xc0) !== 0x80) column++;
-    }
-    return `line ${line}, column ${column}`;
   }
 
   /** The next byte that is no white space, not consumed; -1 at the end. */
@@ -321,6 +319,16 @@ export class JsonReader {
       }
     }
     this.#at += word.length;
+  }
+
+  /** Where the string at the cursor stops being plain ASCII. */
+  #plainEnd(): number {
+    if (this.#skipSpace() !== QUOTE) this.fail(`a string is wanted, not ${this.#found()}`);
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let at = this.#at + 1;
+    while (at < end && PLAIN[bytes[at] ?? 0] === 1) at++;
+    return at;
   }
 
   #scanNumber(): number {

@@ -7,6 +7,7 @@
  * A text that is no JSON, or has a key twice, fails at once and says where. What is JSON but does not fit the view is
  * collected, so that one answer names it all. After an error the draft is empty.
  */
+import { assert } from '../base/assert.js';
 import type { Version } from '../base/clock.js';
 import { DURATION_MS_MAX, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
@@ -63,6 +64,7 @@ export class RecordJsonReader {
    * @throws HeadraceError `bad-json`, or `invalid-record` with up to 100 errors.
    */
   read(draft: RecordDraft, bytes: Uint8Array, start: number, end: number, idFrom: IdFrom, line = 1): void {
+    assert(draft.view === this.#view, 'draft and reader are of one view');
     draft.reset();
     this.#problems.clear();
     try {

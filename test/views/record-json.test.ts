@@ -9,7 +9,7 @@ import {
   RecordJsonReader,
 } from '../../src/views/record-json.js';
 import { type Feature, type FeatureType, type View, viewOf } from '../../src/views/schema.js';
-import { FULL, SEED, Seeded } from '../base/seeded.js';
+import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
 
 function view(features: Record<string, FeatureType> | [string, FeatureType][]): View {
   const entries = Array.isArray(features) ? features : Object.entries(features);
@@ -141,34 +141,38 @@ describe('against a model', () => {
     return kept.sort(() => random.below(3) - 1);
   }
 
-  test.each(['nested', 'flat'] as const)('%s records give their values, one after the other', form => {
-    fc.assert(
-      fc.property(fc.nat(), seed => {
-        const random = new Seeded(seed);
-        const count = 1 + random.below(20);
-        const of = view(Array.from({ length: count }, (_, i) => [`f${i}`, random.pick(TYPES)]));
-        const reader = new RecordJsonReader(of, form);
-        const draft = new RecordDraft(of);
-        for (let round = 0; round < 8; round++) {
-          const wanted: unknown[] = new Array(count).fill(null);
-          const members = order(of.columns, random).map(({ name, type, position }) => {
-            const { json, value } = makeValue(type, random);
-            wanted[position] = value;
-            return `"${name}"${random.pick([':', ' : '])}${json}`;
-          });
-          if (form === 'flat')
-            members.splice(random.below(members.length + 1), 0, '"id":"x"', '"other":[{}]');
-          const text =
-            form === 'flat' ? `{${members.join()}}` : `{"id":"x","features":{${members.join(', ')}}}`;
-          const bytes = Buffer.from(`#${text}#`);
-          reader.read(draft, bytes, 1, bytes.length - 1, 'body');
-          expect(draft.id).toBe('x');
-          expect(valuesIn(draft), text).toEqual(wanted);
-        }
-      }),
-      { numRuns: FULL ? 20_000 : 500, seed: SEED },
-    );
-  });
+  test.each(['nested', 'flat'] as const)(
+    '%s records give their values, one after the other',
+    FULL_TIMEOUT,
+    form => {
+      fc.assert(
+        fc.property(fc.nat(), seed => {
+          const random = new Seeded(seed);
+          const count = 1 + random.below(20);
+          const of = view(Array.from({ length: count }, (_, i) => [`f${i}`, random.pick(TYPES)]));
+          const reader = new RecordJsonReader(of, form);
+          const draft = new RecordDraft(of);
+          for (let round = 0; round < 8; round++) {
+            const wanted: unknown[] = new Array(count).fill(null);
+            const members = order(of.columns, random).map(({ name, type, position }) => {
+              const { json, value } = makeValue(type, random);
+              wanted[position] = value;
+              return `"${name}"${random.pick([':', ' : '])}${json}`;
+            });
+            if (form === 'flat')
+              members.splice(random.below(members.length + 1), 0, '"id":"x"', '"other":[{}]');
+            const text =
+              form === 'flat' ? `{${members.join()}}` : `{"id":"x","features":{${members.join(', ')}}}`;
+            const bytes = Buffer.from(`#${text}#`);
+            reader.read(draft, bytes, 1, bytes.length - 1, 'body');
+            expect(draft.id).toBe('x');
+            expect(valuesIn(draft), text).toEqual(wanted);
+          }
+        }),
+        { numRuns: FULL ? 20_000 : 500, seed: SEED },
+      );
+    },
+  );
 });
 
 test.each([
