@@ -7,8 +7,15 @@
  * are valid until then. Rows of a dense float32 lookup cost no allocation.
  */
 import { assert, unreachable } from '../base/assert.js';
+import {
+  aligned,
+  BLOB_DATA_OFFSET,
+  BLOB_TABLE_BYTES,
+  blobSpace,
+  stringSpace,
+  writeText,
+} from '../views/flat-parts.js';
 import { ANSWER_BYTES_MAX, answerTooLarge } from '../views/json-writer.js';
-import { aligned, BLOB_TABLE_BYTES } from '../views/record-layout.js';
 import { RecordReader } from '../views/record-reader.js';
 import type { ColumnKind } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
@@ -70,7 +77,7 @@ export class LookupAnswer {
 
   constructor(limitBytes = ANSWER_BYTES_MAX) {
     this.#limit = limitBytes;
-    this.#allocate(FIRST_BYTES);
+    this.#allocate(Math.min(FIRST_BYTES, limitBytes));
   }
 
   /** Rows that are not reported yet. */
@@ -99,7 +106,7 @@ export class LookupAnswer {
     const fixedEnd = this.#end;
     if (fixedEnd > this.#limit) throw answerTooLarge(this.#limit);
     if (this.bytes.length > KEPT_BYTES_MAX || this.bytes.length < fixedEnd) {
-      this.#allocate(Math.max(FIRST_BYTES, fixedEnd));
+      this.#allocate(Math.max(Math.min(FIRST_BYTES, this.#limit), fixedEnd));
     }
     this.bytes.set(head.bytes);
     this.bytes.fill(0, rowsAt, fixedEnd);
@@ -125,7 +132,10 @@ export class LookupAnswer {
     const place = (this.versionsAt >> 2) + 2 * row;
     this.words[place] = version;
     this.words[place + 1] = Math.floor(version / 4294967296);
-    for (const kind of this.selection.kinds) this.#gather(kind, row, bytes);
+    for (const kind of this.selection.kinds) {
+      if (kind === 'float32') this.#gatherFloat32s(row);
+      else this.#gather(kind, row, bytes);
+    }
   }
 
   /** There is no record of that id. */
@@ -202,7 +212,7 @@ export class LookupAnswer {
     link(IDS_SLOT, this.#idsAt, rows);
     link(STATUSES_SLOT, this.statusesAt, rows);
     this.words[(this.#emptyAt + EMPTY_BLOB) >> 2] = this.#emptyAt + EMPTY_BLOB - BLOB_VTABLE_OFFSET;
-    this.words[(this.#emptyAt + EMPTY_BLOB + 4) >> 2] = BLOB_TABLE_BYTES - 4;
+    this.words[(this.#emptyAt + EMPTY_BLOB + 4) >> 2] = BLOB_DATA_OFFSET;
     for (let column = 0; column < features.length; column++) {
       const { kind, length } = features[column] ?? { kind: 'bool', length: 1 };
       const table = tables[column] ?? 0;
@@ -216,7 +226,8 @@ export class LookupAnswer {
   }
 
   #report(row: number, status: number): void {
-    assert(this.bytes[this.statusesAt + row] === PENDING, `row ${row} of the lookup is reported once`);
+    const pending = row < this.ids.length && this.bytes[this.statusesAt + row] === PENDING;
+    assert(pending, 'a row of the lookup is reported once');
     this.bytes[this.statusesAt + row] = status;
     this.#pending--;
   }
@@ -231,8 +242,26 @@ export class LookupAnswer {
     for (let column = 0; column < this.selection.features.length; column++) this.#setNull(column, row);
   }
 
-  /** Copies the features of one kind from the record to their columns. */
-  #gather(kind: ColumnKind, row: number, bytes: Uint8Array): void {
+  /** Copies the float32 features from the record to their columns: the hot loop, so all it needs is at hand. */
+  #gatherFloat32s(row: number): void {
+    const record = this.#record;
+    const elements = record.column('float32');
+    const start = record.at;
+    const { data, hasNulls } = record;
+    const { words, columnsAt } = this;
+    const { byKind, indexes, positions } = this.selection;
+    const columns = byKind.float32;
+    for (let n = 0; n < columns.length; n++) {
+      const column = columns[n] ?? 0;
+      const index = indexes[column] ?? 0;
+      if (index >= elements || (hasNulls && record.isNull(positions[column] ?? 0)))
+        this.#setNull(column, row);
+      else words[((columnsAt[column] ?? 0) >> 2) + row] = data.getInt32(start + 4 * index, true);
+    }
+  }
+
+  /** Copies the features of one other kind. */
+  #gather(kind: Exclude<ColumnKind, 'float32'>, row: number, bytes: Uint8Array): void {
     const record = this.#record;
     const { features, byKind } = this.selection;
     const columns = byKind[kind];
@@ -250,9 +279,6 @@ export class LookupAnswer {
       }
       const into = this.columnsAt[column] ?? 0;
       switch (kind) {
-        case 'float32':
-          this.words[(into >> 2) + row] = data.getInt32(start + 4 * index, true);
-          break;
         case 'float64':
         case 'int64':
           this.words[(into >> 2) + 2 * row] = data.getInt32(start + 8 * index, true);
@@ -281,7 +307,7 @@ export class LookupAnswer {
   /** The string that the record's reader has located. */
   #appendString(slot: number, bytes: Uint8Array): void {
     const { length } = this.#record;
-    const at = this.#append(aligned(4 + length + 1, 4));
+    const at = this.#append(stringSpace(length));
     this.words[slot >> 2] = at - slot;
     this.words[at >> 2] = length;
     this.#copyLocated(at + 4, bytes);
@@ -290,10 +316,10 @@ export class LookupAnswer {
   /** The same for bytes: a table of its own, with the vector behind it. */
   #appendBlob(slot: number, bytes: Uint8Array): void {
     const { length } = this.#record;
-    const at = this.#append(aligned(BLOB_TABLE_BYTES + 4 + length, 4));
+    const at = this.#append(blobSpace(length));
     this.words[slot >> 2] = at - slot;
     this.words[at >> 2] = at - BLOB_VTABLE_OFFSET;
-    this.words[(at + 4) >> 2] = BLOB_TABLE_BYTES - 4;
+    this.words[(at + 4) >> 2] = BLOB_DATA_OFFSET;
     this.words[(at + BLOB_TABLE_BYTES) >> 2] = length;
     this.#copyLocated(at + BLOB_TABLE_BYTES + 4, bytes);
   }
@@ -309,13 +335,12 @@ export class LookupAnswer {
   }
 
   #appendText(slot: number, text: string): void {
-    const reserved = aligned(4 + 3 * text.length + 1, 4);
-    const at = this.#append(reserved);
-    const length = this.bytes.write(text, at + 4, 'utf8');
+    const at = this.#append(stringSpace(3 * text.length));
+    const length = writeText(this.bytes, at + 4, text);
     this.words[slot >> 2] = at - slot;
     this.words[at >> 2] = length;
-    this.#end = aligned(at + 4 + length + 1, 4);
-    this.bytes.fill(0, at + 4 + length, this.#end);
+    this.#end = at + stringSpace(length);
+    for (let place = at + 4 + length; place < this.#end; place++) this.bytes[place] = 0;
   }
 
   /** Room for `bytes` more, a multiple of 4, whose last word is zero: the end and padding of a string. */

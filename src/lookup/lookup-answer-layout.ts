@@ -9,7 +9,7 @@
  *   …   an empty string and an empty blob, which all null places of strings and bytes point to
  *   …   strings and bytes as rows come in; ids at the end
  */
-import { BLOB_VTABLE } from '../views/record-layout.js';
+import { BLOB_VTABLE, stringSpace, writeVtable } from '../views/flat-parts.js';
 import { type ColumnKind, SCALAR_TYPES } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
 
@@ -111,7 +111,7 @@ function makeHead({ view, features }: Selection): AnswerHead {
 
 function writeVtables(head: Buffer): void {
   writeVtable(head, ANSWER_VTABLE_OFFSET, ANSWER_TABLE_BYTES, Object.values(ANSWER_FIELDS));
-  head.set(new Uint8Array(Uint16Array.of(...BLOB_VTABLE).buffer), BLOB_VTABLE_OFFSET);
+  head.set(BLOB_VTABLE, BLOB_VTABLE_OFFSET);
   COLUMN_KINDS.forEach((kind, number) => {
     const entries = new Array<number>(COLUMN_FIELD_COUNT).fill(0);
     entries[COLUMN_FIELDS.kind] = COLUMN_KIND;
@@ -123,18 +123,9 @@ function writeVtables(head: Buffer): void {
   });
 }
 
-function writeVtable(head: Buffer, at: number, tableBytes: number, entries: readonly number[]): void {
-  head.writeUInt16LE(4 + 2 * entries.length, at);
-  head.writeUInt16LE(tableBytes, at + 2);
-  entries.forEach((entry, field) => {
-    head.writeUInt16LE(entry, at + 4 + 2 * field);
-  });
-}
-
-/** A string as FlatBuffers has it: length, UTF-8, a zero byte, zeros to a multiple of 4. */
 function stringBytes(text: string): Buffer {
   const length = Buffer.byteLength(text);
-  const bytes = Buffer.alloc(4 + Math.ceil((length + 1) / 4) * 4);
+  const bytes = Buffer.alloc(stringSpace(length));
   bytes.writeUInt32LE(length, 0);
   bytes.write(text, 4);
   return bytes;

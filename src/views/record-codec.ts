@@ -8,10 +8,17 @@
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { checksum } from './checksum.js';
-import type { RecordDraft } from './record-draft.js';
 import {
   aligned,
+  BLOB_DATA_OFFSET,
   BLOB_TABLE_BYTES,
+  blobSpace,
+  stringSpace,
+  writeText,
+} from './flat-parts.js';
+import type { RecordDraft } from './record-draft.js';
+import {
+  columnBytes,
   RECORD_BYTES_MAX,
   RECORD_BYTES_MIN,
   RECORD_CHECKSUM_BYTES,
@@ -32,8 +39,6 @@ import type { View } from './schema.js';
 const SLAB_BYTES = 256 * 1024;
 /** A record that may be larger is measured and gets memory of its own, so that it wastes no slab. */
 const SLAB_SHARE_MAX = SLAB_BYTES / 8;
-/** Texts up to this many characters are written here; a call into the engine's own encoder costs as much. */
-const SHORT_TEXT = 48;
 
 /** The version, and milliseconds since the epoch. */
 export interface RecordTimes {
@@ -120,12 +125,15 @@ export class RecordEncoder {
   }
 
   #templateOf(draft: RecordDraft): RecordTemplate {
-    let optional = hasNull(draft, this.#view.columns.length) ? WITH_NULLS : 0;
+    const view = this.#view;
+    let optional = hasNull(draft, view.columns.length) ? WITH_NULLS : 0;
     if (draft.tags.length > 0) optional |= WITH_TAGS;
     if (draft.metadata !== undefined) optional |= WITH_METADATA;
     const known = this.#templates[optional];
     if (known !== undefined) return known;
-    const made = recordTemplate(this.#view, optional);
+    // A template is as large as its columns: none is made of what cannot be a record.
+    if (columnBytes(view) > this.#bytesMax) throw this.#tooLarge(columnBytes(view));
+    const made = recordTemplate(view, optional);
     this.#templates[optional] = made;
     return made;
   }
@@ -142,12 +150,14 @@ export class RecordEncoder {
       return this.#slabNext;
     }
     const bytes = template.bytes.length + RECORD_CHECKSUM_BYTES + textBytes(draft);
-    if (bytes > this.#bytesMax) {
-      const detail = `the record would take ${bytes} bytes, ${this.#bytesMax} are allowed`;
-      throw new HeadraceError('invalid-record', detail);
-    }
+    if (bytes > this.#bytesMax) throw this.#tooLarge(bytes);
     this.#memory = new RecordMemory(bytes);
     return 0;
+  }
+
+  #tooLarge(bytes: number): HeadraceError {
+    const detail = `the record would take ${bytes} bytes, ${this.#bytesMax} are allowed`;
+    return new HeadraceError('invalid-record', detail);
   }
 
   #writeColumns(draft: RecordDraft, template: RecordTemplate, start: number): void {
@@ -188,10 +198,9 @@ export class RecordEncoder {
   #writeText(slot: number, text: string): void {
     const start = this.#at;
     this.#memory.setWord(slot, start - slot);
-    const bytes = this.#memory.writeText(start + 4, text);
+    const bytes = writeText(this.#memory.bytes, start + 4, text);
     this.#memory.setWord(start, bytes);
-    // Strings end with a zero byte, which their length does not count.
-    this.#at = aligned(start + 4 + bytes + 1, 4);
+    this.#at = start + stringSpace(bytes);
   }
 
   #writeBlobs(slot: number, blobs: readonly Uint8Array[], vtable: number): void {
@@ -206,10 +215,10 @@ export class RecordEncoder {
       if (shared) continue;
       if (length === 0) empty = table;
       memory.setWord(table, table - vtable);
-      memory.setWord(table + 4, BLOB_TABLE_BYTES - 4);
+      memory.setWord(table + 4, BLOB_DATA_OFFSET);
       memory.setWord(table + BLOB_TABLE_BYTES, length);
       if (blob !== undefined) memory.bytes.set(blob, table + BLOB_TABLE_BYTES + 4);
-      this.#at = aligned(table + BLOB_TABLE_BYTES + 4 + length, 4);
+      this.#at = table + blobSpace(length);
     }
   }
 
@@ -253,17 +262,6 @@ class RecordMemory {
     this.setInt64(start + RECORD_EXPIRES_AT_OFFSET, expiresAt);
   }
 
-  /** Writes UTF-8, and returns how many bytes. */
-  writeText(at: number, text: string): number {
-    if (text.length > SHORT_TEXT) return this.bytes.write(text, at, 'utf8');
-    for (let place = 0; place < text.length; place++) {
-      const unit = text.charCodeAt(place);
-      if (unit >= 0x80) return this.bytes.write(text, at, 'utf8');
-      this.bytes[at + place] = unit;
-    }
-    return text.length;
-  }
-
   /** Puts the checksum behind the record and cuts it out. */
   seal(start: number, end: number): Uint8Array {
     this.setWord(end, checksum(this.bytes, start, end));
@@ -298,7 +296,7 @@ function textBytes({ strings, bytes, tags, metadata }: RecordDraft): number {
   for (const { length } of bytes) {
     if (length === 0 && empty) continue;
     if (length === 0) empty = true;
-    sum += aligned(BLOB_TABLE_BYTES + 4 + length, 4);
+    sum += blobSpace(length);
   }
   return metadata === undefined ? sum : sum + textsBytes([metadata]);
 }
@@ -309,7 +307,7 @@ function textsBytes(texts: readonly string[]): number {
   for (const text of texts) {
     if (text === '' && empty) continue;
     if (text === '') empty = true;
-    sum += aligned(4 + Buffer.byteLength(text) + 1, 4);
+    sum += stringSpace(Buffer.byteLength(text));
   }
   return sum;
 }

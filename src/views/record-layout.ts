@@ -15,6 +15,7 @@
  * Every scalar is aligned to its size, counted from the record's first byte.
  */
 import { assert } from '../base/assert.js';
+import { aligned, BLOB_VTABLE, writeVtable } from './flat-parts.js';
 import type { View } from './schema.js';
 
 assert(
@@ -64,14 +65,6 @@ export const WITH_NULLS = 1;
 export const WITH_TAGS = 2;
 export const WITH_METADATA = 4;
 
-/** A Blob's vtable (its bytes, its table's bytes, where in it `data` is) and its table up to the vector. */
-export const BLOB_VTABLE = [6, 8, 4] as const;
-export const BLOB_TABLE_BYTES = 8;
-
-export function aligned(at: number, to: number): number {
-  return Math.ceil(at / to) * to;
-}
-
 /** The part of a record that is alike for all with the same optional fields, and the byte offsets of its places. */
 export interface RecordTemplate {
   readonly bytes: Uint8Array;
@@ -111,6 +104,12 @@ function vectorsOf({ columns, widths }: View, optional: number): readonly Vector
   return vectors.filter(({ elements }) => elements > 0);
 }
 
+/** Bytes that the columns of every record of a view take, without text. A view over `RECORD_BYTES_MAX` holds none. */
+export function columnBytes({ widths }: View): number {
+  const { bool, int64, float32, float64, string, bytes, embedding } = widths;
+  return bool + 8 * (int64 + float64) + 4 * (float32 + embedding + string + bytes);
+}
+
 export function recordTemplate(view: View, optional: number): RecordTemplate {
   const vectors = vectorsOf(view, optional);
   const fields = vectors.map(({ field }): number => field);
@@ -119,8 +118,9 @@ export function recordTemplate(view: View, optional: number): RecordTemplate {
   const slots = new Map(fields.map((field, place) => [field, RECORD_SLOTS_OFFSET + 4 * place]));
 
   const vtable = RECORD_SLOTS_OFFSET + 4 * fields.length;
-  const blobVtable = vtable + 4 + 2 * (1 + Math.max(SCALARS.length - 1, ...fields));
-  let end = aligned(blobVtable + (view.widths.bytes > 0 ? 2 * BLOB_VTABLE.length : 0), 4);
+  const fieldCount = 1 + Math.max(SCALARS.length - 1, ...fields);
+  const blobVtable = vtable + 4 + 2 * fieldCount;
+  let end = aligned(blobVtable + (view.widths.bytes > 0 ? BLOB_VTABLE.length : 0), 4);
   const starts = new Map<number, number>();
   for (const { field, elements, elementBytes } of vectors) {
     const start = aligned(end + 4, Math.max(elementBytes, 4));
@@ -128,7 +128,7 @@ export function recordTemplate(view: View, optional: number): RecordTemplate {
     end = aligned(start + elements * elementBytes, 4);
   }
 
-  const bytes = recordHead(end, vtable, blobVtable - vtable, slots);
+  const bytes = recordHead(end, vtable, fieldCount, slots);
   bytes.writeUInt32LE(view.schema, RECORD_SCHEMA_OFFSET);
   for (const { field, elements } of vectors) {
     const slot = slots.get(field) ?? 0;
@@ -136,7 +136,7 @@ export function recordTemplate(view: View, optional: number): RecordTemplate {
     bytes.writeUInt32LE(start - 4 - slot, slot);
     bytes.writeUInt32LE(elements, start - 4);
   }
-  if (view.widths.bytes > 0) bytes.set(new Uint8Array(Uint16Array.of(...BLOB_VTABLE).buffer), blobVtable);
+  if (view.widths.bytes > 0) bytes.set(BLOB_VTABLE, blobVtable);
   return {
     bytes,
     float64s: starts.get(RecordField.float64s) ?? 0,
@@ -156,36 +156,27 @@ export function recordTemplate(view: View, optional: number): RecordTemplate {
 /** A tombstone without version, times and checksum. */
 export function tombstoneTemplate(): Buffer {
   const vtable = RECORD_SLOTS_OFFSET + 4;
-  const slots = new Map([[RecordField.tombstone, RECORD_SLOTS_OFFSET]]);
-  const bytes = recordHead(
-    RECORD_BYTES_MIN - RECORD_CHECKSUM_BYTES,
-    vtable,
-    4 + 2 * (SCALARS.length + 1),
-    slots,
-  );
+  const slots = new Map([[RecordField.tombstone as number, RECORD_SLOTS_OFFSET]]);
+  const bytes = recordHead(RECORD_BYTES_MIN - RECORD_CHECKSUM_BYTES, vtable, SCALARS.length + 1, slots);
   bytes[RECORD_SLOTS_OFFSET] = 1;
   return bytes;
 }
 
-/** Root, identifier and vtable; `slots` is where in the table each field lies that is not a fixed scalar. */
+/** Root, identifier and vtable; `slots` is where each field lies that is not a scalar in its fixed place. */
 function recordHead(
   length: number,
   vtable: number,
-  vtableBytes: number,
+  fieldCount: number,
   slots: ReadonlyMap<number, number>,
 ): Buffer {
+  const entries = Array.from({ length: fieldCount }, (_, field) => {
+    const place = SCALARS[field] ?? slots.get(field);
+    return place === undefined ? 0 : place - RECORD_TABLE_OFFSET;
+  });
   const bytes = Buffer.alloc(length);
-  const setEntry = (field: number, place: number): void => {
-    bytes.writeUInt16LE(place - RECORD_TABLE_OFFSET, vtable + 4 + 2 * field);
-  };
   bytes.writeUInt32LE(RECORD_TABLE_OFFSET, 0);
   bytes.writeUInt32LE(RECORD_IDENTIFIER, 4);
   bytes.writeInt32LE(RECORD_TABLE_OFFSET - vtable, RECORD_TABLE_OFFSET);
-  bytes.writeUInt16LE(vtableBytes, vtable);
-  bytes.writeUInt16LE(vtable - RECORD_TABLE_OFFSET, vtable + 2);
-  SCALARS.forEach((place, field) => {
-    setEntry(field, place);
-  });
-  for (const [field, place] of slots) setEntry(field, place);
+  writeVtable(bytes, vtable, vtable - RECORD_TABLE_OFFSET, entries);
   return bytes;
 }

@@ -195,9 +195,10 @@ export class RecordReader {
   #findTable(): void {
     this.#table = this.#start + RECORD_TABLE_OFFSET;
     if (this.#table + 4 > this.#end) return;
-    this.#vtable = this.#table - this.data.getInt32(this.#table, true);
-    if (this.#vtable < this.#start || this.#vtable + 4 > this.#end) return;
-    this.#vtableEnd = Math.min(this.#vtable + this.data.getUint16(this.#vtable, true), this.#end);
+    const vtable = this.#table - this.data.getInt32(this.#table, true);
+    if (vtable < this.#start || vtable + 4 > this.#end) return;
+    this.#vtable = vtable;
+    this.#vtableEnd = Math.min(vtable + this.data.getUint16(vtable, true), this.#end);
   }
 
   /** Where a field of the table lies; 0: absent, or not wholly within the record. */

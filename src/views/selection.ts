@@ -11,6 +11,9 @@ export interface Selection {
   readonly features: readonly Feature[];
   /** Places in `features`, by kind. */
   readonly byKind: Readonly<Record<ColumnKind, readonly number[]>>;
+  /** Of each feature: its place in its kind's column, and its position in the view. */
+  readonly indexes: Int32Array;
+  readonly positions: Int32Array;
   /** Kinds that are asked for. */
   readonly kinds: readonly ColumnKind[];
   /** `{"view":"docs","id":` */
@@ -30,7 +33,7 @@ export function selectFeatures(
   names?: readonly string[],
   code: ProblemCode = 'invalid-lookup',
 ): Selection {
-  if (names === undefined) return selectionOf(view, view.columns);
+  if (names === undefined) return wholeOf(view);
   const chosen = new Set<Feature>();
   const errors: { at: string; detail: string }[] = [];
   names.forEach((name, place) => {
@@ -49,6 +52,16 @@ export function selectFeatures(
 
 const ERRORS_MAX = 100;
 const COLUMN_KINDS: readonly ColumnKind[] = [...SCALAR_TYPES, 'embedding'];
+
+const wholes = new WeakMap<View, Selection>();
+
+function wholeOf(view: View): Selection {
+  const known = wholes.get(view);
+  if (known !== undefined) return known;
+  const made = selectionOf(view, view.columns);
+  wholes.set(view, made);
+  return made;
+}
 
 function selectionOf(view: View, features: readonly Feature[]): Selection {
   const byKind: Record<ColumnKind, number[]> = {
@@ -69,6 +82,8 @@ function selectionOf(view: View, features: readonly Feature[]): Selection {
     view,
     features,
     byKind,
+    indexes: Int32Array.from(features, feature => feature.index),
+    positions: Int32Array.from(features, feature => feature.position),
     kinds: COLUMN_KINDS.filter(kind => byKind[kind].length > 0),
     recordHead: Buffer.from(`{"view":${name},"id":`),
     recordNames: features.map((feature, place) =>
