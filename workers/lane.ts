@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
@@ -22,6 +23,7 @@ import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
+import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
@@ -48,7 +50,14 @@ export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
     }
   }
   assert(service !== undefined, 'a lane is started before it is asked');
-  return service.answer(task);
+  const reply = service.answer(task);
+  return task.kind === 'read' ? reply.then(handOver) : reply;
+}
+
+/** The rows' buffer changes its thread instead of being copied. */
+function handOver(reply: LaneReply): LaneReply {
+  if (!('rows' in reply)) return reply;
+  return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
 function open(data: LaneData, { lane, lanes, emptyCache }: StartTask): LaneService {
