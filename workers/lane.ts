@@ -10,13 +10,7 @@ import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { claimLane } from '../src/l1/lane-owner.js';
 import { TableWriter } from '../src/l1/table-writer.js';
-import {
-  failureOf,
-  type LaneData,
-  type LaneReply,
-  type LaneTask,
-  type StartTask,
-} from '../src/lanes/messages.js';
+import { failureOf, type LaneReply, type LaneTask, type StartTask } from '../src/lanes/messages.js';
 import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
 import { guardTier } from '../src/resolve/guard.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
@@ -43,7 +37,7 @@ let service: LaneService | undefined;
 export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
     try {
-      service = open(workerData as LaneData, task);
+      service = open(workerData as LaneWorkerData, task);
       return service.started();
     } catch (error) {
       return { kind: 'failed', failure: failureOf(error) };
@@ -60,7 +54,7 @@ function handOver(reply: LaneReply): LaneReply {
   return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
-function open(data: LaneData, { lane, lanes, emptyCache }: StartTask): LaneService {
+function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): LaneService {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
