@@ -7,7 +7,7 @@
  * A text that is no JSON, or has a key twice, fails at once and says where. What is JSON but does not fit the view is
  * collected, so that one answer names it all. After an error the draft is empty.
  */
-import type { Version } from '../base/clock.js';
+import { VERSION_MAX, type Version } from '../base/clock.js';
 import { DURATION_MS_MAX, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
@@ -145,8 +145,8 @@ export class RecordJsonReader {
   #readVersion(draft: RecordDraft): void {
     if (!this.#is('number', 'an integer')) return;
     const version = this.#reader.readInteger();
-    if (version >= 1 && version <= Number.MAX_SAFE_INTEGER) draft.version = version as Version;
-    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 1');
+    if (version >= 1 && version <= VERSION_MAX) draft.version = version as Version;
+    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 2');
   }
 
   #readTtl(draft: RecordDraft): void {
