@@ -1,11 +1,11 @@
 /** A client of the data port that sends paths and bodies as they are given, over connections that are kept. */
-import { Agent, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import type { Readable } from 'node:stream';
 
 export interface Answer {
   readonly status: number;
   /** By lower-case name. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly headers: Readonly<IncomingHttpHeaders>;
   readonly bytes: Buffer;
   /** The body as text. */
   readonly text: string;
