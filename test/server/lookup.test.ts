@@ -197,7 +197,11 @@ onBothFronts('lookups', subject => {
     expect(put.status).toBe(200);
     const path = `/v1/views/${view}/lookup`;
     const ids = Array(10_000).fill('none');
-    expectProblem(await api.post(path, { ids: Array(100).fill('large'), features: ['s'] }), 413, 'too-many-ids');
+    expectProblem(
+      await api.post(path, { ids: Array(100).fill('large'), features: ['s'] }),
+      413,
+      'too-many-ids',
+    );
     expectProblem(await api.post(path, { ids, features: ['e'] }, FLATBUFFERS), 413, 'too-many-ids');
     // The next one is as good as ever.
     expect(await look(subject, view, { ids: ['large', 'none'], features: ['e'] })).toMatchObject({
