@@ -87,6 +87,14 @@ export function encodeTombstone(version: Version, now: number, expiresAt: number
 
 const TOMBSTONE = tombstoneTemplate();
 
+/** A copy of a record or tombstone that differs in its version only. */
+export function withVersion(record: Uint8Array, version: Version): Uint8Array {
+  const memory = new RecordMemory(record.length);
+  memory.bytes.set(record);
+  memory.setInt64(RECORD_VERSION_OFFSET, version);
+  return memory.seal(0, record.length - RECORD_CHECKSUM_BYTES);
+}
+
 /** Packs the drafts of one view. */
 export class RecordEncoder {
   readonly #view: View;

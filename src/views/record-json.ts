@@ -8,7 +8,7 @@
  * collected, so that one answer names it all. After an error the draft is empty.
  */
 import { assert } from '../base/assert.js';
-import type { Version } from '../base/clock.js';
+import { VERSION_MAX, type Version } from '../base/clock.js';
 import { DURATION_MS_MAX, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
@@ -147,8 +147,8 @@ export class RecordJsonReader {
   #readVersion(draft: RecordDraft): void {
     if (!this.#is('number', 'an integer')) return;
     const version = this.#reader.readInteger();
-    if (version >= 1 && version <= Number.MAX_SAFE_INTEGER) draft.version = version as Version;
-    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 1');
+    if (version >= 1 && version <= VERSION_MAX) draft.version = version as Version;
+    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 2');
   }
 
   #readTtl(draft: RecordDraft): void {
