@@ -1,11 +1,16 @@
 #!/usr/bin/env node
-/** The `headrace` command: serve, load, get, config. A user's mistake gets a sentence and exit code 2, never a stack. */
+/**
+ * The `headrace` command: serve, load, get, config.
+ *
+ * Exit codes: 0 done; 1 done, but some records failed or are missing; 2 not done, and a sentence says why. A stack is
+ * printed for a bug alone.
+ */
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { CliError } from './cli/client.js';
 import { type GetOptions, get } from './cli/get.js';
 import { type LoadOptions, load } from './cli/load.js';
-import { printOptions } from './cli/print-options.js';
+import { optionsText } from './cli/print-options.js';
 import { ConfigError, type Given, optionRows, readConfig } from './config.js';
 import { StartError, serve } from './main.js';
 
@@ -13,9 +18,8 @@ const DEFAULT_URL = 'http://127.0.0.1:8080';
 
 function withServerOptions(command: Command): Command {
   for (const { flag, standard, limit, meaning, environment } of optionRows) {
-    command.addOption(
-      new Option(`${flag} <value>`, `${meaning} (${limit}; default '${standard}'; ${environment})`),
-    );
+    const allowed = `${limit}; default ${standard === '' ? 'empty' : standard}; ${environment}`;
+    command.addOption(new Option(`${flag} <value>`, `${meaning} (${allowed})`));
   }
   return command;
 }
@@ -28,22 +32,31 @@ function version(): string {
 const program = new Command('headrace')
   .description('Feature store and multi-layer cache server for search frontends.')
   .version(version())
-  .showHelpAfterError('(--help lists what is allowed)');
+  .configureHelp({ showGlobalOptions: false })
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'headrace: ')) })
+  .showHelpAfterError('(--help lists what is allowed)')
+  .exitOverride();
 
-withServerOptions(program.command('serve').description('run the server')).action((flags: Given) =>
-  serve(readConfig(process.env, flags)),
-);
+withServerOptions(
+  program
+    .command('serve')
+    .description('run the server until SIGTERM or Ctrl-C; a second one ends it at once'),
+).action((flags: Given) => serve(readConfig(process.env, flags)));
 
 program
   .command('load')
-  .description('load records from a file, a JSON object a line (.ndjson or .ndjson.gz)')
-  .argument('<file>', 'the file')
+  .description('load records from a file, a JSON object a line')
+  .argument('<file>', 'the file: .ndjson, or .ndjson.gz')
   .requiredOption('--view <name>', 'the view they belong to')
   .option(
     '--flat',
     'features are keys of the line itself, not under "features"; keys that are no feature are left out',
   )
   .option('--url <url>', 'the server', DEFAULT_URL)
+  .addHelpText(
+    'after',
+    '\nExits with 1 when lines failed: each is named by its number, the others are loaded.',
+  )
   .action(async (file: string, options: LoadOptions) => {
     const failed = await load(file, options);
     process.exitCode = failed > 0 ? 1 : 0;
@@ -56,13 +69,27 @@ program
   .requiredOption('--view <name>', 'the view they belong to')
   .option('--features <names>', 'only these, separated by commas')
   .option('--url <url>', 'the server', DEFAULT_URL)
-  .action((ids: string[], options: GetOptions) => get(ids, options));
+  .addHelpText('after', '\nExits with 1 when a record is missing.')
+  .action(async (ids: string[], options: GetOptions) => {
+    const missing = await get(ids, options);
+    process.exitCode = missing > 0 ? 1 : 0;
+  });
 
 withServerOptions(
   program.command('config').description('print every option with its value, default, limit and meaning'),
-).action((flags: Given) => printOptions(readConfig(process.env, flags)));
+).action((flags: Given) => void process.stdout.write(optionsText(readConfig(process.env, flags))));
+
+// `headrace config | head` closes the pipe before all is written.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 program.parseAsync().catch((error: unknown) => {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    return;
+  }
   if (!(error instanceof CliError || error instanceof ConfigError || error instanceof StartError))
     throw error;
   process.stderr.write(`headrace: ${error.message}\n`);

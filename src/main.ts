@@ -44,6 +44,10 @@ export interface Server {
 
 const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
+const PORT_OPTIONS = {
+  data: '--port or HEADRACE_PORT',
+  admin: '--admin-port or HEADRACE_ADMIN_PORT',
+} as const;
 /** A write waits for the disk; a client's own deadline answers it earlier. */
 const WRITE_TIMEOUT_MS = 60_000;
 
@@ -210,12 +214,22 @@ function frontLimits(config: Config): FrontLimits {
   return { headerBytesMax, pathBytesMax, idleTimeoutMs: idleTimeout, connectionsMax };
 }
 
-async function listen(what: string, host: string, port: number, open: () => Promise<Front>): Promise<Front> {
+async function listen(
+  what: 'data' | 'admin',
+  host: string,
+  port: number,
+  open: () => Promise<Front>,
+): Promise<Front> {
   try {
     return await open();
   } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new StartError(`the ${what} port ${host}:${port} cannot be opened: ${reason}`);
+    throw new StartError(
+      code === 'EADDRINUSE'
+        ? `the ${what} port ${host}:${port} is in use; choose another with ${PORT_OPTIONS[what]}`
+        : `the ${what} port ${host}:${port} cannot be opened: ${reason}`,
+    );
   }
 }
 

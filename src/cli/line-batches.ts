@@ -9,7 +9,7 @@ export interface Batch {
 }
 
 const BATCH_BYTES = 2 << 20;
-const LINE_BYTES_MAX = 16 << 20;
+export const LINE_BYTES_MAX = 16 << 20;
 const NEWLINE = 10;
 
 export interface BatchSizes {
@@ -19,7 +19,10 @@ export interface BatchSizes {
 
 const STANDARD: BatchSizes = { batchBytes: BATCH_BYTES, lineBytesMax: LINE_BYTES_MAX };
 
-/** Memory is bounded by `lineBytesMax` and a batch, whatever comes. */
+/**
+ * Memory is bounded by `lineBytesMax` and a batch, whatever comes. Where the stream breaks, the whole lines before that
+ * are handed out first, then its error is thrown.
+ */
 export async function* batchesOf(
   chunks: AsyncIterable<Uint8Array | string>,
   sizes = STANDARD,
@@ -38,7 +41,19 @@ export async function* batchesOf(
     return batch;
   }
 
-  for await (const part of chunks) {
+  function* takeWhole(): Generator<Batch> {
+    const last = lastNewline(parts);
+    if (last === undefined) return;
+    yield take(last.before);
+    parts = last.after;
+    held = parts.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  let broken: { error: unknown } | undefined;
+  const unbroken = untilBroken(chunks, error => {
+    broken = { error };
+  });
+  for await (const part of unbroken) {
     let chunk: Uint8Array = typeof part === 'string' ? Buffer.from(part) : part;
     if (skipping) {
       const end = chunk.indexOf(NEWLINE);
@@ -50,13 +65,7 @@ export async function* batchesOf(
     parts.push(chunk);
     held += chunk.length;
     if (held < sizes.batchBytes) continue;
-    const last = lastNewline(parts);
-    if (last !== undefined) {
-      const { before, after } = last;
-      yield take(before);
-      parts = after;
-      held = after.reduce((sum, { length }) => sum + length, 0);
-    }
+    yield* takeWhole();
     if (held > sizes.lineBytesMax) {
       tooLong.push(line);
       skipping = true;
@@ -64,7 +73,22 @@ export async function* batchesOf(
       held = 0;
     }
   }
+  if (broken !== undefined) {
+    yield* takeWhole();
+    throw broken.error;
+  }
   if (held > 0 || tooLong.length > 0) yield take(parts);
+}
+
+async function* untilBroken<T>(
+  chunks: AsyncIterable<T>,
+  onBroken: (error: unknown) => void,
+): AsyncGenerator<T> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    onBroken(error);
+  }
 }
 
 /** The parts up to and with their last line's end, and what follows it. */

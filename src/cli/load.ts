@@ -4,11 +4,12 @@
  * The file is read as a stream and sent in batches of whole lines, a few at a time, so that memory does not grow with
  * it and a broken connection costs one batch. A bad line is reported by its number in the file, and the load goes on.
  */
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, type ReadStream, statSync } from 'node:fs';
 import { createGunzip } from 'node:zlib';
-import { type Answer, CliError, problemText, request, serverUrl, viewPath } from './client.js';
-import { type Batch, batchesOf } from './line-batches.js';
-import { grouped, openProgress } from './progress.js';
+import { type Answer, CliError, isProblem, problemText, request, serverUrl, viewPath } from './client.js';
+import { grouped, rateText, timeText } from './figures.js';
+import { type Batch, batchesOf, LINE_BYTES_MAX } from './line-batches.js';
+import { openProgress, type Progress } from './progress.js';
 
 export interface LoadOptions {
   readonly view: string;
@@ -20,85 +21,147 @@ interface Totals {
   applied: number;
   stale: number;
   failed: number;
+  /** Of the failed lines, those whose number and fault were printed. */
+  shown: number;
 }
 
 const IN_FLIGHT_MAX = 3;
 const ATTEMPTS_MAX = 5;
-const ERRORS_PRINTED_MAX = 100;
+const ERRORS_SHOWN_MAX = 100;
+const READ_BYTES = 1 << 18;
 
 /** Resolves to the number of failed lines. */
 export async function load(file: string, options: LoadOptions): Promise<number> {
   const url = serverUrl(options.url);
   url.pathname = `${viewPath(options.view)}/records`;
   if (options.flat === true) url.searchParams.set('flat', 'true');
-  const size = sizeOf(file);
-  const raw = createReadStream(file, { highWaterMark: 1 << 18 });
-  const totals: Totals = { applied: 0, stale: 0, failed: 0 };
-  const progress = openProgress(process.stderr);
+  const total = sizeOf(file);
+  const source = open(file);
   const started = performance.now();
-  const report = errorPrinter(file);
-  const settle = (batch: Batch, answer: Answer): void => {
-    add(totals, batch, answer, report);
-    progress.update(raw.bytesRead, size, totals.applied + totals.stale + totals.failed);
-  };
+  const progress = openProgress(process.stderr, () => performance.now());
+  const run = new LoadRun(file, progress);
   try {
-    const lines = file.endsWith('.gz') ? gunzipped(raw) : raw;
-    const inFlight = new Set<Promise<void>>();
-    for await (const batch of batchesOf(lines)) {
-      totals.failed += batch.tooLong.length;
-      for (const line of batch.tooLong) report(line, 'is longer than 16 MiB');
-      if (batch.bytes.length === 0) continue;
-      if (inFlight.size >= IN_FLIGHT_MAX) await Promise.race(inFlight);
-      const sent = send(url, batch).then(answer => settle(batch, answer));
-      const tracked = sent.finally(() => inFlight.delete(tracked));
-      inFlight.add(tracked);
-      tracked.catch(() => undefined); // a failure is met at the next await of the set
-    }
-    await Promise.all(inFlight);
+    await run.sendAll(url, source, total);
   } catch (error) {
-    throw explained(error, file, totals);
+    throw explained(error, file, run.totals);
   } finally {
     progress.stop();
-    raw.destroy();
+    source.raw.destroy();
   }
-  summary(totals, performance.now() - started);
-  return totals.failed;
+  process.stdout.write(`${summaryText(run.totals, performance.now() - started)}\n`);
+  return run.totals.failed;
+}
+
+interface Sent {
+  readonly batch: Batch;
+  readonly answer: Answer;
+  /** How far the file had been read when the batch was cut. */
+  readonly position: number;
+}
+
+/** One load on its way. Batches are settled in the order of the file, so that errors come by line. */
+class LoadRun {
+  readonly totals: Totals = { applied: 0, stale: 0, failed: 0, shown: 0 };
+  readonly #file: string;
+  readonly #progress: Progress;
+  readonly #waiting: Promise<Sent>[] = [];
+
+  constructor(file: string, progress: Progress) {
+    this.#file = file;
+    this.#progress = progress;
+  }
+
+  async sendAll(url: URL, source: Source, total: number): Promise<void> {
+    try {
+      for await (const batch of batchesOf(source.bytes)) {
+        while (this.#waiting.length >= IN_FLIGHT_MAX) await this.#settleNext(total);
+        const position = source.position();
+        const sent = send(url, batch).then(answer => ({ batch, answer, position }));
+        sent.catch(() => undefined); // is met when its turn comes
+        this.#waiting.push(sent);
+      }
+    } catch (error) {
+      // What is on its way already is counted, so that the user reads what was taken.
+      while (this.#waiting.length > 0) await this.#settleNext(total).catch(() => undefined);
+      throw error;
+    }
+    while (this.#waiting.length > 0) await this.#settleNext(total);
+  }
+
+  async #settleNext(total: number): Promise<void> {
+    const sent = await this.#waiting.shift();
+    if (sent === undefined) return;
+    const { batch, answer, position } = sent;
+    const { applied, stale, failed, errors } = answer.body as IngestBody;
+    const { totals } = this;
+    totals.applied += applied;
+    totals.stale += stale;
+    totals.failed += failed + batch.tooLong.length;
+    const faults = errors.map(({ line, detail }) => ({ line: batch.firstLine + line - 1, detail }));
+    for (const line of batch.tooLong)
+      faults.push({ line, detail: `is longer than ${LINE_BYTES_MAX >> 20} MiB` });
+    for (const { line, detail } of faults.sort((a, b) => a.line - b.line)) this.#show(line, detail);
+    this.#progress.update(position, total, totals.applied + totals.stale + totals.failed);
+  }
+
+  #show(line: number, detail: string): void {
+    if (this.totals.shown === ERRORS_SHOWN_MAX) return;
+    this.totals.shown++;
+    this.#progress.note(`${this.#file}: line ${line}: ${detail}`);
+  }
 }
 
 function sizeOf(file: string): number {
-  const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) throw new CliError(`there is no file ${file}`);
-  if (stat.isDirectory()) throw new CliError(`${file} is a directory`);
-  return stat.size;
+  try {
+    const stat = statSync(file);
+    if (stat.isDirectory()) throw new CliError(`${file} is a directory`);
+    return stat.size;
+  } catch (error) {
+    throw unreadable(error, file) ?? error;
+  }
 }
 
-function gunzipped(raw: NodeJS.ReadableStream): AsyncIterable<Buffer> {
-  const gunzip = createGunzip({ chunkSize: 1 << 18 });
+function unreadable(error: unknown, file: string): CliError | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new CliError(`there is no file ${file}`);
+  if (code === 'EACCES') return new CliError(`${file} cannot be read: permission denied`);
+  if (error instanceof Error && 'syscall' in error && 'path' in error)
+    return new CliError(`${file} cannot be read: ${error.message}`);
+  return undefined;
+}
+
+interface Source {
+  readonly raw: ReadStream;
+  readonly bytes: AsyncIterable<Buffer>;
+  /** Bytes of the file behind what was given out so far. */
+  position(): number;
+}
+
+function open(file: string): Source {
+  const raw = createReadStream(file, { highWaterMark: READ_BYTES });
+  if (!file.endsWith('.gz')) return { raw, bytes: raw, position: () => raw.bytesRead };
+  const gunzip = createGunzip({ chunkSize: READ_BYTES });
   raw.once('error', error => gunzip.destroy(error));
-  return raw.pipe(gunzip);
+  return { raw, bytes: raw.pipe(gunzip), position: () => gunzip.bytesWritten };
 }
 
 /** Sends a batch again while the server says that it is busy: a load may take all of its queue. */
-async function send(url: URL, batch: Batch): Promise<Answer> {
+async function send(url: URL, { bytes }: Batch): Promise<Answer> {
+  if (bytes.length === 0) return { status: 200, retryAfterMs: 0, body: NOTHING };
   for (let attempt = 1; ; attempt++) {
-    const answer = await request(url, 'POST', { type: 'application/x-ndjson', bytes: batch.bytes });
+    const answer = await request(url, 'POST', { type: 'application/x-ndjson', bytes });
     if (answer.status === 200) return answer;
     const busy = answer.status === 503 || answer.status === 504;
-    if (!busy || attempt === ATTEMPTS_MAX) throw new CliError(problemText(answer));
+    if (!busy || attempt === ATTEMPTS_MAX) throw new CliError(refusalText(answer, url));
     const waitMs = Math.max(answer.retryAfterMs, 100 * 2 ** attempt);
     await new Promise(resolve => setTimeout(resolve, waitMs));
   }
 }
 
-type Report = (line: number, detail: string) => void;
-
-function errorPrinter(file: string): Report {
-  let printed = 0;
-  return (line, detail) => {
-    printed++;
-    if (printed <= ERRORS_PRINTED_MAX) process.stderr.write(`${file}: line ${line}: ${detail}\n`);
-    if (printed === ERRORS_PRINTED_MAX) process.stderr.write('further errors are counted only\n');
-  };
+function refusalText(answer: Answer, url: URL): string {
+  const text = problemText(answer);
+  if (!isProblem(answer, 'view-not-found')) return text;
+  return `${text}; declare it first: PUT ${url.origin}${url.pathname.replace(/\/records$/, '')}`;
 }
 
 interface IngestBody {
@@ -108,29 +171,29 @@ interface IngestBody {
   readonly errors: readonly { line: number; detail: string }[];
 }
 
-function add(totals: Totals, batch: Batch, answer: Answer, report: Report): void {
-  const body = answer.body as IngestBody;
-  totals.applied += body.applied;
-  totals.stale += body.stale;
-  totals.failed += body.failed;
-  for (const { line, detail } of body.errors) report(batch.firstLine + line - 1, detail);
-}
+const NOTHING: IngestBody = { applied: 0, stale: 0, failed: 0, errors: [] };
 
-function explained(error: unknown, file: string, totals: Totals): unknown {
+const GZIP_FAULTS: Readonly<Record<string, string>> = {
+  Z_BUF_ERROR: 'ends in the middle: it was cut off',
+  Z_DATA_ERROR: 'is broken, or not gzipped although its name ends in .gz',
+};
+
+function explained(error: unknown, file: string, { applied, stale }: Totals): unknown {
+  const taken = applied + stale;
+  const so = taken === 0 ? '' : `\n${grouped(taken)} records before that were loaded`;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const so = `${grouped(totals.applied + totals.stale)} records were taken before it`;
-  if (code.startsWith('Z_'))
-    return new CliError(`${file} is broken or cut off: ${(error as Error).message}; ${so}`);
-  if (code === 'EACCES') return new CliError(`${file} cannot be read: permission denied`);
-  if (error instanceof CliError) return new CliError(`${error.message}\n${so}`);
-  return error;
+  const fault = GZIP_FAULTS[code];
+  if (fault !== undefined) return new CliError(`${file} ${fault}${so}`);
+  const found = error instanceof CliError ? error : unreadable(error, file);
+  return found === undefined ? error : new CliError(found.message + so);
 }
 
-function summary({ applied, stale, failed }: Totals, tookMs: number): void {
+function summaryText({ applied, stale, failed, shown }: Totals, tookMs: number): string {
   const all = applied + stale + failed;
-  const seconds = tookMs / 1000;
-  process.stdout.write(
-    `${grouped(all)} records in ${seconds.toFixed(1)} s (${grouped(all / seconds)}/s): ` +
-      `${grouped(applied)} applied, ${grouped(stale)} stale, ${grouped(failed)} failed\n`,
+  if (all === 0) return '0 records: the file is empty';
+  const hidden = failed > shown ? ` (the first ${grouped(shown)} are shown)` : '';
+  return (
+    `${grouped(all)} records in ${timeText(tookMs)} (${rateText(all, tookMs)}): ` +
+    `${grouped(applied)} applied, ${grouped(stale)} stale, ${grouped(failed)} failed${hidden}`
   );
 }

@@ -1,16 +1,21 @@
 /** `headrace config`: every option with its value, default, limit and meaning. */
 import { type Config, optionRows, printConfig } from '../config.js';
 
-export function printOptions(config: Config): void {
+const SECRETS: ReadonlySet<string> = new Set(['adminKey']);
+
+export function optionsText(config: Config): string {
   const values = printConfig(config);
   const blocks = optionRows.map(({ name, environment, flag, standard, limit, meaning }) => {
-    const value = name === 'adminKey' && config.adminKey !== '' ? '(set)' : (values.get(name) ?? '');
-    const changed = value === standard ? '' : '  (changed)';
+    const value = values.get(name) ?? '';
+    const shown = SECRETS.has(name) && value !== '' ? '(set, not shown)' : value;
+    const changed = value === standard ? '' : '   (changed)';
     return [
-      `${environment}=${value}${changed}`,
+      `${environment}=${shown}${changed}`,
       `    ${meaning}`,
-      `    flag ${flag}, default '${standard}', allowed: ${limit}`,
+      `    ${flag}, default ${standard === '' ? 'empty' : standard}, allowed: ${limit}`,
     ].join('\n');
   });
-  process.stdout.write(`${blocks.join('\n\n')}\n`);
+  const how =
+    '# Set in the environment, or by flags of headrace serve, which win. (changed): not the default.';
+  return `${how}\n\n${blocks.join('\n\n')}\n`;
 }

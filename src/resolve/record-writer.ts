@@ -117,7 +117,7 @@ export class RecordWriter {
       } catch (error) {
         if (!(error instanceof HeadraceError)) throw error;
         failed++;
-        if (errors.length < LINE_ERRORS_MAX) errors.push({ line: number, detail: describe(error) });
+        if (errors.length < LINE_ERRORS_MAX) errors.push({ line: number, detail: describe(error, number) });
       }
       start = end + 1;
     }
@@ -208,8 +208,9 @@ function resultOf(part: Prepared, batch: readonly Packed[], held: readonly (Vers
   return { kind: 'ingest', ingest: { ...part.ingest, applied, stale: part.to - part.from - applied } };
 }
 
-function describe(error: HeadraceError): string {
-  const { errors, message } = error;
-  if (errors === undefined || errors.length === 0) return message;
-  return `${message}: ${errors.map(({ at, detail }) => `${at} ${detail}`).join('; ')}`;
+/** The line is told beside the detail, and once is enough; so is each of several faults. */
+function describe({ code, errors = [], message }: HeadraceError, line: number): string {
+  if (code === 'bad-json') return message.replace(`(line ${line}, column`, '(column');
+  if (errors.length < 2) return message;
+  return errors.map(({ at, detail }) => `${at} ${detail}`).join('; ');
 }

@@ -13,7 +13,7 @@
  * - No transaction callbacks anywhere, for the same reason: a terminated thread would take the lock with it. Opening is
  *   the one synchronous transaction there is; a thread must not be terminated while it opens.
  */
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open } from 'lmdb';
 
@@ -27,10 +27,13 @@ export interface LmdbEnvironment {
 
 const FILE_NAME = 'headrace.mdb';
 
+/** @throws Error when the store's file is not one, or cannot be opened. */
 export function openLmdb(directory: string): LmdbEnvironment {
   mkdirSync(directory, { recursive: true });
+  const path = join(directory, FILE_NAME);
+  requireLmdbFile(path);
   const options = {
-    path: join(directory, FILE_NAME),
+    path,
     maxDbs: 4,
     overlappingSync: false,
     batchStartThreshold: Number.MAX_SAFE_INTEGER,
@@ -44,4 +47,25 @@ export function openLmdb(directory: string): LmdbEnvironment {
   });
   const catalog = root.openDB<string, string>({ name: 'catalog', encoding: 'string' });
   return { records, catalog, close: () => root.close() };
+}
+
+/** Of LMDB's meta page, which begins the file. */
+const MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe]);
+const META_BYTES = 64;
+
+/** lmdb opens any file, and the process ends by a fault in native code when it is not its own. */
+function requireLmdbFile(path: string): void {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return; // There is none yet, or lmdb says why not.
+  }
+  try {
+    const meta = Buffer.alloc(META_BYTES);
+    const length = readSync(file, meta, 0, META_BYTES, 0);
+    if (length > 0 && !meta.includes(MAGIC)) throw new Error(`${path} is no LMDB file, or it is damaged`);
+  } finally {
+    closeSync(file);
+  }
 }
