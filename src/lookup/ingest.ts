@@ -7,6 +7,7 @@
  * past that `push` says no, and the caller stops reading until `onDrain`.
  */
 import { HeadraceError } from '../base/errors.js';
+import { idProblem } from '../base/keys.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
 import type { IngestResult, LineError } from '../lanes/messages.js';
@@ -161,7 +162,7 @@ export class Ingest {
   /** A line without a readable id goes to any lane: it will say what is wrong with it. */
   #laneOf(line: Uint8Array): number {
     const id = readRecordId(line, 0, line.length);
-    if (id === undefined || id.length > 512) return 0;
+    if (id === undefined || idProblem(id) !== undefined) return 0;
     this.#table.key(this.#options.view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
   }
