@@ -23,10 +23,10 @@ import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
-import type { LaneData } from './lanes/messages.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
+import type { LaneWorkerData } from './resolve/lane-worker-data.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { ViewRegistry } from './views/registry.js';
 
@@ -148,7 +148,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
 }
 
 async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
-  const workerData: LaneData = {
+  const workerData: LaneWorkerData = {
     table,
     dataDir: config.dataDir,
     diskFreeMinBytes: config.diskFreeMin,

@@ -4,24 +4,20 @@
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { claimLane } from '../src/l1/lane-owner.js';
 import { TableWriter } from '../src/l1/table-writer.js';
-import {
-  failureOf,
-  type LaneData,
-  type LaneReply,
-  type LaneTask,
-  type StartTask,
-} from '../src/lanes/messages.js';
+import { failureOf, type LaneReply, type LaneTask, type StartTask } from '../src/lanes/messages.js';
 import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
 import { guardTier } from '../src/resolve/guard.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
+import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
@@ -41,17 +37,24 @@ let service: LaneService | undefined;
 export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
     try {
-      service = open(workerData as LaneData, task);
+      service = open(workerData as LaneWorkerData, task);
       return service.started();
     } catch (error) {
       return { kind: 'failed', failure: failureOf(error) };
     }
   }
   assert(service !== undefined, 'a lane is started before it is asked');
-  return service.answer(task);
+  const reply = service.answer(task);
+  return task.kind === 'read' ? reply.then(handOver) : reply;
 }
 
-function open(data: LaneData, { lane, lanes, emptyCache }: StartTask): LaneService {
+/** The rows' buffer changes its thread instead of being copied. */
+function handOver(reply: LaneReply): LaneReply {
+  if (!('rows' in reply)) return reply;
+  return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
+}
+
+function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): LaneService {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);

@@ -20,8 +20,9 @@ export function spreadOf(values: readonly number[]): Spread | undefined {
   return { median, min: sorted[0] ?? 0, max: sorted[sorted.length - 1] ?? 0 };
 }
 
-export function percentileUs(histogram: Histogram, percentile: number): number {
-  return histogram.getValueAtPercentile(percentile);
+/** In the histogram's unit. A histogram tells the upper end of a bucket, which may lie above the largest value. */
+export function percentileOf(histogram: Histogram, percentile: number): number {
+  return Math.min(histogram.getValueAtPercentile(percentile), histogram.maxValue);
 }
 
 export function requestsPerSecond(rounds: readonly Round[]): Spread | undefined {

@@ -8,7 +8,7 @@ import { STAGE_UNITS_PER_US } from '../load/tally.js';
 import type { RunResult } from '../run.js';
 import type { CaseResult, Figure, Round } from '../scenarios/scenario.js';
 import type { Settings } from '../settings.js';
-import { achievedRate, PERCENTILES, percentileUs, type Ratios, ratiosTo } from './figures.js';
+import { achievedRate, PERCENTILES, percentileOf, type Ratios, ratiosTo } from './figures.js';
 
 export interface Report {
   readonly schema: 1;
@@ -147,7 +147,7 @@ function openReport({ open }: CaseResult): { open?: OpenReport } {
 }
 
 function latencies(histogram: Histogram, unitsPerUs = 1): Latencies {
-  const percentiles = PERCENTILES.map(p => [String(p), percentileUs(histogram, p) / unitsPerUs] as const);
+  const percentiles = PERCENTILES.map(p => [String(p), percentileOf(histogram, p) / unitsPerUs] as const);
   const { totalCount: count, mean, maxValue: max } = histogram;
   return {
     count,

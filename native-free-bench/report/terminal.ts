@@ -9,7 +9,7 @@ import {
   headlineCpuUs,
   headlineRps,
   PERCENTILES,
-  percentileUs,
+  percentileOf,
   ratiosTo,
   requestsPerSecond,
   type Spread,
@@ -17,6 +17,7 @@ import {
 import type { Machine } from './report.js';
 
 const NONE = '–';
+const LATE_SHARE = 0.5;
 
 export function machineLine({ cpu, cores, node, system }: Machine): string {
   return `${cpu}, ${cores} cores, ${system}, Node.js ${node}`;
@@ -25,6 +26,7 @@ export function machineLine({ cpu, cores, node, system }: Machine): string {
 export function terminalReport(run: RunResult): string {
   const parts = [
     latencyTable(run.cases),
+    lateness(run.cases),
     rivalTable(run.cases),
     stageTable(run.cases),
     figureLines(run.cases),
@@ -55,9 +57,9 @@ function latencyTable(cases: readonly CaseResult[]): string {
       [
         caseName(result),
         plain(open.rate),
-        ...PERCENTILES.map(p => time(percentileUs(latencyUs, p))),
+        ...PERCENTILES.map(p => time(percentileOf(latencyUs, p))),
         time(latencyUs.maxValue),
-        time(percentileUs(lagUs, 99)),
+        time(percentileOf(lagUs, 99)),
         plain(headlineRps(result)),
         fixed(headlineCpuUs(result), 1),
         fixed(hitRatio, 3),
@@ -66,6 +68,18 @@ function latencyTable(cases: readonly CaseResult[]): string {
     ];
   });
   return rows.length === 0 ? '' : table([head, ...rows]);
+}
+
+/** Warns where the tail is mostly the generator's own: it had to wait for a core, and so perhaps had the server. */
+function lateness(cases: readonly CaseResult[]): string {
+  const late = cases.filter(({ open }) => {
+    if (open === undefined) return false;
+    const { lagUs, latencyUs } = open.tally;
+    return percentileOf(lagUs, 99) > LATE_SHARE * percentileOf(latencyUs, 99);
+  });
+  if (late.length === 0) return '';
+  const names = late.map(caseName).join(', ');
+  return `The load generator itself was late (lag p99): the machine was too busy to tell the tail of ${names}.`;
 }
 
 function rivalTable(cases: readonly CaseResult[]): string {
@@ -116,7 +130,7 @@ function stageTable(cases: readonly CaseResult[]): string {
       const histogram: Histogram | undefined = result.open?.tally.stages.get(stage);
       if (histogram === undefined) return [];
       const stageTime = (value: number) => time(value / STAGE_UNITS_PER_US);
-      const times = PERCENTILES.map(p => stageTime(percentileUs(histogram, p)));
+      const times = PERCENTILES.map(p => stageTime(percentileOf(histogram, p)));
       return [
         [caseName(result), stage, plain(histogram.totalCount), ...times, stageTime(histogram.maxValue)],
       ];

@@ -7,7 +7,7 @@
 import { RIVALS, type RivalName } from '../rivals/rival.js';
 import { type CaseResult, caseName, type Figure } from '../scenarios/scenario.js';
 import { UserError } from '../user-error.js';
-import { errorRate, headlineCpuUs, headlineRps, percentileUs, ratiosTo } from './figures.js';
+import { errorRate, headlineCpuUs, headlineRps, percentileOf, ratiosTo } from './figures.js';
 
 export type Operator = '<' | '<=' | '>' | '>=' | '==';
 
@@ -142,7 +142,7 @@ function metricOf(metric: Metric, result: CaseResult): number | undefined {
     open !== undefined && open.tally.latencyUs.totalCount > 0 ? open.tally.latencyUs : undefined;
   switch (metric.kind) {
     case 'percentile':
-      return latency === undefined ? undefined : percentileUs(latency, metric.percentile);
+      return latency === undefined ? undefined : percentileOf(latency, metric.percentile);
     case 'avg':
       return latency?.mean;
     case 'max':

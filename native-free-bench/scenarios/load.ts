@@ -1,12 +1,14 @@
 /**
  * Bulk load: NDJSON of 20 float32 features a record in one body, until all of it is durable. The server's memory
- * (without mapped files, so without LMDB's page cache) is read along the way: it must not grow with the body.
+ * (without mapped files, so without LMDB's page cache) is read along the way: it must not grow with the body. L1 is
+ * small, as it is memory too, that fills until it is full.
  */
 import { RecordMaker } from '../data/records.js';
 import { declareView, ingest } from '../servers/filling.js';
 import type { Bench, CaseResult, Figure, Scenario } from './scenario.js';
 
 const SAMPLES = 100;
+const L1_BYTES = 16 * 2 ** 20;
 
 export const load: Scenario = {
   name: 'load',
@@ -15,7 +17,7 @@ export const load: Scenario = {
   async run(bench: Bench): Promise<CaseResult[]> {
     const { loadRecords } = bench.size;
     const maker = new RecordMaker(20, bench.seed);
-    const server = await bench.server();
+    const server = await bench.server(L1_BYTES);
     await declareView(server, maker);
 
     const memory: number[] = [];

@@ -14,6 +14,8 @@ import type { Bench, ClosedResult, OpenResult, Round } from './scenario.js';
 const REQUEST_TIMEOUT_MS = 5_000;
 /** Arrivals that may wait, in seconds of the rate. */
 const WAITING_SECONDS = 2;
+const WARM_UP_RESPONSES = 10_000;
+const WARM_UP_ROUNDS_MAX = 4;
 /** One request in this many asks for its stages: few enough not to weigh on the figures. */
 export const TIMED_EVERY = 16;
 
@@ -82,7 +84,7 @@ export async function measureClosed(bench: Bench, server: Server, plan: ClosedPl
 async function alternate(bench: Bench, servers: readonly Server[], plan: ClosedPlan): Promise<Round[][]> {
   const { size } = bench;
   const rounds = servers.map((): Round[] => []);
-  for (const server of servers) await closedRound(bench, server, plan, size.roundMs / 2);
+  for (const server of servers) await warmUp(bench, server, plan);
   const count = servers.length > 1 ? size.rivalRounds : size.rounds;
   for (let round = 0; round < count; round++) {
     for (let turn = 0; turn < servers.length; turn++) {
@@ -92,6 +94,14 @@ async function alternate(bench: Bench, servers: readonly Server[], plan: ClosedP
     }
   }
   return rounds;
+}
+
+/** Rounds that do not count, until the server's code is compiled. */
+async function warmUp(bench: Bench, server: Server, plan: ClosedPlan): Promise<void> {
+  let responses = 0;
+  for (let round = 0; round < WARM_UP_ROUNDS_MAX && responses < WARM_UP_RESPONSES; round++) {
+    responses += (await closedRound(bench, server, plan, bench.size.roundMs)).responses;
+  }
 }
 
 async function closedRound(

@@ -1,5 +1,5 @@
 /**
- * One record that is on disk and not in L1: L1 is as small as it may be, the server has just started, and each
+ * One record that is on disk and not in L1: L1 is small, the server has just started, and each
  * document is asked for once, in random order. The hit ratio in the report shows how far that holds.
  */
 import { Random } from '../data/random.js';
@@ -10,7 +10,7 @@ import { measureOpen, TIMED_EVERY, wireRequest } from './measure.js';
 import type { Bench, CaseResult, Scenario } from './scenario.js';
 
 const CONNECTIONS = 32;
-export const L1_BYTES_SMALLEST = 1024 * 1024;
+export const L1_BYTES_SMALL = 4 * 2 ** 20;
 
 export const singleMiss: Scenario = {
   name: 'single-miss',
@@ -19,10 +19,10 @@ export const singleMiss: Scenario = {
   async run(bench: Bench): Promise<CaseResult[]> {
     const { missDocuments, rate } = bench.size;
     const maker = new RecordMaker(50, bench.seed);
-    const filled = await bench.server(L1_BYTES_SMALLEST);
+    const filled = await bench.server(L1_BYTES_SMALL);
     await declareView(filled, maker);
     await ingest(filled, maker, missDocuments);
-    const server = await bench.restart(L1_BYTES_SMALLEST);
+    const server = await bench.restart(L1_BYTES_SMALL);
 
     const order = new Random(bench.seed, 'single-miss').permutation(missDocuments);
     const open = await measureOpen(bench, server, {

@@ -9,7 +9,7 @@ import { declareView, ingest, warm } from '../servers/filling.js';
 import { FLATBUFFERS } from './encodings.js';
 import { measureOpen, TIMED_EVERY, wireRequest } from './measure.js';
 import type { Bench, CaseResult, Scenario } from './scenario.js';
-import { L1_BYTES_SMALLEST } from './single-miss.js';
+import { L1_BYTES_SMALL } from './single-miss.js';
 
 const CONNECTIONS = 32;
 const EXPONENT = 0.99;
@@ -25,7 +25,7 @@ export const zipf: Scenario = {
     const { zipfDocuments, rate } = bench.size;
     const maker = new RecordMaker(50, bench.seed);
     const server = await bench.server(
-      Math.max(L1_BYTES_SMALLEST, Math.ceil(zipfDocuments * RECORD_BYTES * L1_SHARE)),
+      Math.max(L1_BYTES_SMALL, Math.ceil(zipfDocuments * RECORD_BYTES * L1_SHARE)),
     );
     await declareView(server, maker);
     await ingest(server, maker, zipfDocuments);

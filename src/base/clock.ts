@@ -10,6 +10,9 @@ declare const versionBrand: unique symbol;
 /** 0 to 2^53 - 1; larger is newer. */
 export type Version = number & { readonly [versionBrand]: true };
 
+/** The largest version of a record. The one above it is kept for its deletion. */
+export const VERSION_MAX = (Number.MAX_SAFE_INTEGER - 1) as Version;
+
 /** Milliseconds since the Unix epoch. */
 export interface Clock {
   now(): number;

@@ -1,4 +1,4 @@
-/** What JSON is made of: bytes, kinds of values, escapes. */
+/** What JSON is made of: bytes, kinds of values, escapes; and places in a text. */
 
 export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null';
 
@@ -52,3 +52,17 @@ export const ESCAPES: ReadonlyMap<string, string> = new Map([
 
 /** The digits of a \u escape. */
 export const UNIT = /^[0-9a-fA-F]{4}$/;
+
+/** The place of the byte at `at` in a text that starts at `start`. Columns count characters, from 1. */
+export function placeOf(bytes: Uint8Array, start: number, at: number, firstLine: number): string {
+  let line = firstLine;
+  let column = 1;
+  for (let i = start; i < at; i++) {
+    const byte = bytes[i] ?? 0;
+    if (byte === LINE_FEED) {
+      line++;
+      column = 1;
+    } else if ((byte & 0xc0) !== 0x80) column++;
+  }
+  return `line ${line}, column ${column}`;
+}

@@ -3,6 +3,7 @@
  * are errors in both.
  */
 import type { JsonReader } from './json.js';
+import { shown } from './problem-list.js';
 
 /** Objects are Maps: they keep the text's order, also for keys like "1", and `__proto__` is a key like any other. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
@@ -74,7 +75,7 @@ export function skipValue(reader: JsonReader): void {
       for (let more = reader.beginArray(); more; more = reader.nextElement()) skipValue(reader);
       break;
     case 'string':
-      reader.readString();
+      reader.skipString();
       break;
     case 'number':
       reader.skipNumber();
@@ -101,6 +102,5 @@ function skipObject(reader: JsonReader): void {
 
 /** @throws HeadraceError `bad-json` that names the key and its second place. */
 export function failDuplicate(reader: JsonReader, key: string, at: number): never {
-  const shown = key.length <= 128 ? key : `${key.slice(0, 128)}…`;
-  reader.fail(`the key ${JSON.stringify(shown)} is there twice`, at);
+  reader.fail(`the key ${JSON.stringify(shown(key))} is there twice`, at);
 }

@@ -35,11 +35,13 @@ import {
   OPEN_BRACE,
   OPEN_BRACKET,
   PLAIN,
+  placeOf,
   QUOTE,
   SPACE,
   TAB,
   UNIT,
 } from './json-syntax.js';
+import { shown } from './problem-list.js';
 import { utf8Length } from './utf8.js';
 
 export const JSON_DEPTH_MAX = 32;
@@ -172,16 +174,21 @@ export class JsonReader {
   }
 
   readString(): string {
-    if (this.#skipSpace() !== QUOTE) this.fail(`a string is wanted, not ${this.#found()}`);
-    const bytes = this.#bytes;
-    const end = this.#end;
+    const plainEnd = this.#plainEnd();
     const from = this.#at + 1;
-    let at = from;
-    while (at < end && PLAIN[bytes[at] ?? 0] === 1) at++;
-    if (at === end || bytes[at] !== QUOTE) return this.#readHardString(from, at);
-    this.#at = at + 1;
-    if (this.#whole !== undefined) return this.#whole.slice(from - this.#start, at - this.#start);
-    return bytes.toString('latin1', from, at);
+    if (this.#bytes[plainEnd] !== QUOTE || plainEnd === this.#end)
+      return this.#readHardString(from, plainEnd);
+    this.#at = plainEnd + 1;
+    if (this.#whole !== undefined) return this.#whole.slice(from - this.#start, plainEnd - this.#start);
+    return this.#bytes.toString('latin1', from, plainEnd);
+  }
+
+  /** Checks a string and makes nothing of it. */
+  skipString(): void {
+    const plainEnd = this.#plainEnd();
+    if (this.#bytes[plainEnd] !== QUOTE || plainEnd === this.#end)
+      this.#readHardString(this.#at + 1, plainEnd);
+    else this.#at = plainEnd + 1;
   }
 
   /** The nearest double; an infinity when the number is beyond all of them. */
@@ -237,32 +244,18 @@ export class JsonReader {
     let path = '';
     for (const step of this.#path.slice(0, this.#depth)) {
       if (typeof step === 'number') path += `[${step}]`;
-      else path += (path === '' ? '' : '.') + (step.length <= 128 ? step : `${step.slice(0, 128)}…`);
+      else path += (path === '' ? '' : '.') + shown(step);
     }
     return path;
   }
 
   /** @throws HeadraceError `bad-json` that names the place as line and column, and the path when there is one. */
   fail(detail: string, at = this.#at): never {
-    const place = this.#place(at);
+    const place = placeOf(this.#bytes, this.#start, at, this.#firstLine);
     const path = this.path();
     throw new HeadraceError('bad-json', `${detail} (${path === '' ? place : `${place}, ${path}`})`, [
       { at: place, detail },
     ]);
-  }
-
-  /** Columns count characters, from 1. */
-  #place(at: number): string {
-    let line = this.#firstLine;
-    let column = 1;
-    for (let i = this.#start; i < at; i++) {
-      const byte = this.#bytes[i] ?? 0;
-      if (byte === LINE_FEED) {
-        line++;
-        column = 1;
-      } else if ((byte & 0xc0) !== 0x80) column++;
-    }
-    return `line ${line}, column ${column}`;
   }
 
   /** The next byte that is no white space, not consumed; -1 at the end. */
@@ -326,6 +319,16 @@ export class JsonReader {
       }
     }
     this.#at += word.length;
+  }
+
+  /** Where the string at the cursor stops being plain ASCII. */
+  #plainEnd(): number {
+    if (this.#skipSpace() !== QUOTE) this.fail(`a string is wanted, not ${this.#found()}`);
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let at = this.#at + 1;
+    while (at < end && PLAIN[bytes[at] ?? 0] === 1) at++;
+    return at;
   }
 
   #scanNumber(): number {

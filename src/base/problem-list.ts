@@ -3,6 +3,11 @@ import { HeadraceError, type ProblemCode, type ProblemDetail } from './errors.js
 
 export const PROBLEMS_MAX = 100;
 
+/** A text from a request, for an error: not longer than 128 characters. */
+export function shown(text: string): string {
+  return text.length <= 128 ? text : `${text.slice(0, 128)}…`;
+}
+
 export class ProblemList {
   #problems: ProblemDetail[] = [];
   #more = 0;

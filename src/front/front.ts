@@ -16,7 +16,7 @@ export type Body = Uint8Array | string;
 export interface Exchange {
   /** As on the wire, upper case. */
   readonly method: string;
-  /** Path without the query, still percent-encoded. */
+  /** Path without the query, still percent-encoded: ASCII, anything else was answered with 400. */
   readonly path: string;
   /** Query without `?`, still encoded; '' when there is none. */
   readonly query: string;
@@ -26,7 +26,10 @@ export interface Exchange {
   /** Value of a header by its lower-case name, '' when absent. Only until the handler returns. */
   header(name: string): string;
 
-  /** Keeps this exchange beyond the handler's return. `onAbort` is called when the client goes away unanswered. */
+  /**
+   * Keeps this exchange beyond the handler's return, and returns it. `onAbort` is called when the client goes away
+   * unanswered. What needs the body must be called before the handler returns.
+   */
   later(onAbort?: () => void): Exchange;
 
   /**
@@ -52,7 +55,10 @@ export interface BodySink {
   abort(): void;
 }
 
-/** Backpressure: while paused, the client's socket is not read (what is already read may still arrive). */
+/**
+ * Backpressure: while paused, the client's socket is not read. What is already read may still arrive, a few MiB, and
+ * the end with it. That the client has gone away is noticed only when reading goes on.
+ */
 export interface BodySource {
   pause(): void;
   resume(): void;
@@ -65,7 +71,10 @@ export interface FrontLimits {
   readonly headerBytesMax: number;
   /** Bytes of path and query; passed: 414. */
   readonly pathBytesMax: number;
-  /** A connection that sends or takes nothing for this long is closed. */
+  /**
+   * A connection that sends or takes nothing for this long, while that is what is waited for, is closed.
+   * uWebSockets.js has 10 seconds built in.
+   */
   readonly idleTimeoutMs: number;
   /** Open connections; further ones are closed at once. */
   readonly connectionsMax: number;
@@ -84,11 +93,11 @@ export interface FrontOptions {
 export interface Front {
   readonly kind: 'uws' | 'node';
   readonly port: number;
-  /** Accepts no further connection; idle connections are closed, open exchanges go on, then `connection: close`. */
+  /** Accepts no further connection. Open ones go on until their next answer, which says `connection: close`. */
   stopAccepting(): void;
-  /** Requests begun and not yet answered. */
+  /** Requests begun whose answer is not with the system yet. */
   readonly pending: number;
-  /** Closes every connection. */
+  /** Closes every connection, idle or not: first `stopAccepting`, then wait for `pending` to reach 0. */
   close(): Promise<void>;
 }
 

@@ -63,7 +63,12 @@ export class NodeExchange implements Exchange {
     this.fail(HANDLER_SILENT);
   }
 
-  /** Where a request ends is in doubt: after the answer the connection is closed. */
+  /** True while bytes of the body are waited for. */
+  get receiving(): boolean {
+    return this.#state === 'open' && !this.#req.complete;
+  }
+
+  /** Nothing may be served behind this request: after the answer the connection is closed. */
   refuse(problem: Problem): void {
     this.#closing = true;
     this.fail(problem);
@@ -124,14 +129,8 @@ export class NodeExchange implements Exchange {
     this.#resume();
     this.#state = 'answered';
     this.#sink = undefined;
-    const bodiless = status === 204 || status === 304;
-    const all = bodiless ? [...headers] : [...headers, 'content-length', String(Buffer.byteLength(body))];
-    if (this.#closing || this.#front.draining) all.push('connection', 'close');
     try {
-      this.#res.writeHead(status, all);
-      if (bodiless || this.method === 'HEAD') this.#res.end();
-      // The caller's array is the caller's again once this returns.
-      else this.#res.end(typeof body === 'string' ? body : Buffer.from(body));
+      this.#write(status, headers, body);
     } catch (error) {
       // A header or body of a wrong type. The answer is cut, so nothing sane can follow on this connection.
       this.#front.onError(error);
@@ -142,6 +141,16 @@ export class NodeExchange implements Exchange {
 
   fail(problem: Problem, headers?: Headers): void {
     answerProblem(this, problem, headers);
+  }
+
+  #write(status: number, headers: Headers, body: Body): void {
+    const bodiless = status === 204 || status === 304;
+    const all = bodiless ? [...headers] : [...headers, 'content-length', String(Buffer.byteLength(body))];
+    if (this.#closing || this.#front.draining) all.push('connection', 'close');
+    this.#res.writeHead(status, all);
+    if (bodiless || this.method === 'HEAD') this.#res.end();
+    // The caller's array is the caller's again once this returns.
+    else this.#res.end(typeof body === 'string' ? body : Buffer.from(body));
   }
 
   /** A body that is read past after its answer may not go on for ever. */

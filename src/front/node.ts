@@ -5,7 +5,7 @@
  * is closed, unless it is the server that is waited for.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Problem, problemOf } from '../base/errors.js';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
@@ -13,12 +13,20 @@ import { NodeExchange, type NodeFrontState } from './node-exchange.js';
 import { BAD_FRAMING, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
 
 const UNREADABLE = problemOf('bad-request', 'the request is not valid HTTP/1.1');
+const NO_HOST = problemOf('bad-request', 'the host header is missing');
 const SLOW_HEADERS = problemOf('bad-request', 'the request did not arrive in time');
 
 /** @throws the system's error when the address cannot be listened on. */
 export function openNodeFront(options: FrontOptions): Promise<Front> {
   const front = new NodeFront(options);
   return front.listen(options.host, options.port);
+}
+
+interface Connection {
+  /** Not finished yet. */
+  readonly exchanges: Set<NodeExchange>;
+  /** A request was refused: what comes behind it is not served. */
+  refused: boolean;
 }
 
 class NodeFront implements Front, NodeFrontState {
@@ -30,8 +38,7 @@ class NodeFront implements Front, NodeFrontState {
 
   readonly #server: Server;
   readonly #handler: Handler;
-  /** Unfinished exchanges by connection. */
-  readonly #exchanges = new WeakMap<Duplex, Set<NodeExchange>>();
+  readonly #connections = new WeakMap<Duplex, Connection>();
   #port = 0;
 
   constructor(options: FrontOptions) {
@@ -45,8 +52,10 @@ class NodeFront implements Front, NodeFrontState {
       headersTimeout: limits.idleTimeoutMs,
       // A load may take hours; `timeout` below ends it when it stalls.
       requestTimeout: 0,
-      connectionsCheckingInterval: Math.max(50, Math.min(1000, limits.idleTimeoutMs / 4)),
+      connectionsCheckingInterval: Math.ceil(Math.min(1000, limits.idleTimeoutMs / 4)),
       noDelay: true,
+      // Refused here, with a problem.
+      requireHostHeader: false,
     });
     this.#server.timeout = limits.idleTimeoutMs;
     this.#server.maxConnections = limits.connectionsMax;
@@ -74,7 +83,8 @@ class NodeFront implements Front, NodeFrontState {
 
   stopAccepting(): void {
     this.draining = true;
-    this.#server.close();
+    // Not http's own `close`: it destroys connections whose answer is written but not yet taken by the system.
+    NetServer.prototype.close.call(this.#server);
   }
 
   close(): Promise<void> {
@@ -87,8 +97,7 @@ class NodeFront implements Front, NodeFrontState {
   }
 
   #accept(socket: Socket): void {
-    const exchanges = new Set<NodeExchange>();
-    this.#exchanges.set(socket, exchanges);
+    const { exchanges } = this.#connectionOf(socket);
     socket.once('close', () => {
       for (const exchange of exchanges) exchange.disconnected();
       exchanges.clear();
@@ -96,18 +105,21 @@ class NodeFront implements Front, NodeFrontState {
   }
 
   #serve(req: IncomingMessage, res: ServerResponse): void {
+    const connection = this.#connectionOf(req.socket);
+    if (connection.refused) return;
     const exchange = new NodeExchange(this, req, res);
-    const exchanges = this.#exchanges.get(req.socket);
-    exchanges?.add(exchange);
+    connection.exchanges.add(exchange);
     res.once('finish', () => {
-      exchanges?.delete(exchange);
+      connection.exchanges.delete(exchange);
       exchange.finished();
     });
     try {
       const { pathBytesMax } = this.limits;
-      const coding = req.headers['transfer-encoding'];
-      if (coding !== undefined && coding.toLowerCase() !== 'chunked') exchange.refuse(BAD_FRAMING);
-      else if (exchange.path.length + exchange.query.length > pathBytesMax) {
+      const doubt = doubtOf(req);
+      if (doubt !== undefined) {
+        connection.refused = true;
+        exchange.refuse(doubt);
+      } else if (exchange.path.length + exchange.query.length > pathBytesMax) {
         exchange.fail(pathTooLong(pathBytesMax));
       } else this.#handler(exchange);
     } catch (error) {
@@ -118,16 +130,33 @@ class NodeFront implements Front, NodeFrontState {
   }
 
   #idle(socket: Socket): void {
-    for (const exchange of this.#exchanges.get(socket) ?? []) if (exchange.waitsForServer) return;
+    for (const exchange of this.#connectionOf(socket).exchanges) if (exchange.waitsForServer) return;
     socket.destroy();
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const unanswered = this.#exchanges.get(socket)?.size ?? 0;
-    // An answer here would go before, or into, one that is still to be sent.
-    if (!socket.writable || unanswered > 0) socket.destroy();
+    const [first, ...others] = this.#connectionOf(socket).exchanges;
+    // The answer must not be taken for that of an earlier request, nor go into one that is being sent.
+    const ours = others.length === 0 && (first === undefined || first.receiving);
+    if (!socket.writable || !ours) socket.destroy();
     else socket.end(refusal(error.code, this.limits.headerBytesMax), () => socket.destroy());
   }
+
+  #connectionOf(socket: Duplex): Connection {
+    let connection = this.#connections.get(socket);
+    if (connection === undefined) {
+      connection = { exchanges: new Set(), refused: false };
+      this.#connections.set(socket, connection);
+    }
+    return connection;
+  }
+}
+
+/** What node:http lets pass and the other front does not. */
+function doubtOf(req: IncomingMessage): Problem | undefined {
+  const { host, 'transfer-encoding': coding } = req.headers;
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return BAD_FRAMING;
+  return host === undefined && req.httpVersion === '1.1' ? NO_HOST : undefined;
 }
 
 function refusal(code: string | undefined, headerBytesMax: number): string {

@@ -20,7 +20,7 @@ export function readQuery<const K extends string>(
 }
 
 function hint(allowed: readonly string[]): string {
-  return allowed.length === 0 ? 'none is' : `allowed: ${allowed.join(', ')}`;
+  return allowed.length === 0 ? 'none is allowed' : `allowed: ${allowed.join(', ')}`;
 }
 
 /** @throws HeadraceError `bad-query` unless the value is absent, true or false. */

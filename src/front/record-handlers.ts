@@ -2,11 +2,12 @@
  * `/v1/views/{view}/records/{id}`: get, head, put, delete. The read path is `read`: a hit in shared memory is answered
  * before it returns, and allocates nothing that outlives it.
  */
-import { HeadraceError } from '../base/errors.js';
+import { problemOf } from '../base/errors.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { JsonWriter } from '../views/json-writer.js';
 import { recordJson } from '../views/record-answer.js';
 import { recordExpiresAt } from '../views/record-codec.js';
+import { RECORD_BYTES_MIN } from '../views/record-layout.js';
 import { RecordReader } from '../views/record-reader.js';
 import type { View } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
@@ -66,6 +67,8 @@ class RecordHandlers {
     if (length < 0) return this.#readBelow(exchange, { view, id, media, selection, timing });
     const record = this.#prefixes.of(length);
     const status = this.#status.hit(recordExpiresAt(record), nowMs);
+    if (length === RECORD_BYTES_MIN && this.#isTombstone(record))
+      return answerMissing(exchange, view, id, status);
     this.#answer(exchange, media, selection, id, record, status, timing);
   }
 
@@ -75,13 +78,17 @@ class RecordHandlers {
     this.#store.fetch(view, id).then(
       record => {
         if (timing !== TIMING_OFF) timing.lap('l3');
-        if (record === undefined) {
-          const missing = new HeadraceError('record-not-found', `view ${view.name} has no record ${id}`);
-          kept.fail(missing.problem(), ['cache-status', this.#status.miss]);
-        } else this.#answer(kept, media, selection, id, record, this.#status.miss, timing);
+        if (record === undefined) answerMissing(kept, view, id, this.#status.miss);
+        else this.#answer(kept, media, selection, id, record, this.#status.miss, timing);
       },
       error => this.#answerError(kept, error, ['cache-status', this.#status.failed]),
     );
+  }
+
+  /** Deleted records stay in shared memory as tombstones, which are shorter than any other record. */
+  #isTombstone(record: Uint8Array): boolean {
+    this.#record.reset(record);
+    return this.#record.tombstone;
   }
 
   #answer(
@@ -133,4 +140,9 @@ interface Asked {
   readonly media: Media;
   readonly selection: Selection;
   readonly timing: Timing;
+}
+
+function answerMissing(exchange: Exchange, view: View, id: string, status: string): void {
+  const problem = problemOf('record-not-found', `view ${view.name} has no record ${id}`);
+  exchange.fail(problem, ['cache-status', status]);
 }

@@ -6,6 +6,7 @@ import { HeadraceError, problemOf } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
 import type { View } from '../views/schema.js';
 import type { Exchange, Handler } from './front.js';
+import { readQuery } from './query.js';
 
 /** One method on each kind of path; a missing one is answered with 405. */
 export interface RouteHandlers {
@@ -35,18 +36,24 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     const name = decode(slash < 0 ? path.slice(PREFIX.length) : path.slice(PREFIX.length, slash));
     if (slash < 0) {
       const handler = handlers.view[exchange.method];
-      return handler === undefined ? refuse(exchange, methods.view) : handler(exchange, name);
+      if (handler === undefined) return refuse(exchange, methods.view);
+      refuseQuery(exchange);
+      return handler(exchange, name);
     }
     const view = viewNamed(name);
     if (path.startsWith('records/', slash + 1)) {
       const handler = handlers.record[exchange.method];
       if (handler === undefined) return refuse(exchange, methods.record);
+      if (exchange.query !== '' && exchange.method !== 'GET' && exchange.method !== 'HEAD')
+        refuseQuery(exchange);
       return handler(exchange, known(view, name), idOf(path.slice(slash + 9)));
     }
     const kind = path.slice(slash + 1);
     if (kind !== 'records' && kind !== 'lookup' && kind !== 'invalidate') return unknownPath(exchange);
     const handler = handlers[kind][exchange.method];
-    return handler === undefined ? refuse(exchange, methods[kind]) : handler(exchange, known(view, name));
+    if (handler === undefined) return refuse(exchange, methods[kind]);
+    if (kind !== 'records') refuseQuery(exchange);
+    return handler(exchange, known(view, name));
   }
 
   return exchange => {
@@ -55,7 +62,9 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
       if (path.startsWith(PREFIX)) return onView(exchange, path);
       if (path !== VIEWS) return unknownPath(exchange);
       const handler = handlers.views[exchange.method];
-      return handler === undefined ? refuse(exchange, methods.views) : handler(exchange);
+      if (handler === undefined) return refuse(exchange, methods.views);
+      refuseQuery(exchange);
+      handler(exchange);
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;
       exchange.fail(error.problem());
@@ -70,6 +79,11 @@ function allowed(handlers: Readonly<Record<string, unknown>>): string {
 function refuse(exchange: Exchange, methods: string): void {
   const detail = `${exchange.method} is not allowed here, but ${methods}`;
   exchange.fail(problemOf('method-not-allowed', detail), ['allow', methods]);
+}
+
+/** Reading a record and loading have parameters, and check them. */
+function refuseQuery(exchange: Exchange): void {
+  readQuery(exchange.query, []);
 }
 
 function unknownPath(exchange: Exchange): void {

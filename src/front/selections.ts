@@ -19,7 +19,8 @@ export class Selections {
 
   /** The selection of these features in this order; one may come twice. */
   forFeatures(view: View, features: readonly Feature[]): Selection {
-    const key = features === view.columns ? '' : features.map(feature => feature.position).join();
+    // A lookup may ask for no feature at all, which is not to be mistaken for all of them.
+    const key = features === view.columns ? 'all' : features.map(feature => feature.position).join();
     return this.#find(view, key, () => selectionOf(view, features));
   }
 

@@ -85,10 +85,14 @@ export class UwsExchange implements Exchange {
     return true;
   }
 
-  /** Where a request ends is in doubt: after the answer the connection is closed. */
+  /**
+   * Where the request ends is in doubt: nothing behind it may be served. It is answered in the next turn of the loop,
+   * since uWebSockets.js closes the connection when, until then, it finds a request behind one that is not answered.
+   */
   refuse(problem: Problem): void {
+    this.#keep();
     this.#closing = true;
-    this.fail(problem);
+    setImmediate(() => this.fail(problem));
   }
 
   header(name: string): string {

@@ -3,10 +3,12 @@
  *
  * - Idle connections, stalled readers and silent uploads are closed after 10 seconds, whatever `idleTimeoutMs` says; a
  *   body that is read whole must also come with 16 KiB a second.
+ * - What is left of a body that was answered early is read past for as long as it comes with 16 KiB a second.
  * - Requests that cannot be parsed get a short HTML answer (400, 431, and 505 for HTTP/1.0 and for targets that are
  *   not a path), and the connection is closed. More than 100 headers are 431 too.
  * - Pipelined requests are answered in order as long as each is answered at once; one that arrives behind a request
- *   that is not answered yet closes the connection. No client in use pipelines unless it is told to.
+ *   that is not answered yet, or whose large answer the client has not taken yet, closes the connection. No client in
+ *   use pipelines unless it is told to.
  * - `Expect: 100-continue` is met before the handler is called.
  */
 import { createServer } from 'node:net';

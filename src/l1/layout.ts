@@ -18,13 +18,13 @@
  *
  *   record   │ value words:20 key bytes:10 │ expiry tick:32 │ cache:10 epoch:22 │ key, zeros to a word │ value │
  *
- * A key's home bucket, shard and tags come from its keyed hash; it lies in one of the four buckets from its home on,
- * in the bucket it was first put in. Every thread reads; a shard is written by its lane alone (shard mod lanes).
+ * A key's home bucket, shard and tags come from its keyed hash; it lies in its home or one of three more buckets,
+ * and stays in the bucket it was first put in. Every thread reads; a shard is written by its lane alone (shard mod lanes).
  *
  * Cost beside key and value, for records of 192 bytes at full load:
- *   slot 64/12 + mark 1, at a load of 0.91          7.0
+ *   slot 64/12 + mark 1, at a load of 0.89          7.1
  *   record header 12, padding of the key 1.5       13.5
- *   ghost, 2 bytes a fingerprint, lane-private      1.8
+ *   ghost, 2 bytes a fingerprint, lane-private      1.6
  *   segment tails, reserve, segment list          ~ 1.0     together ~ 23 bytes; the test counts them
  *
  * Limits: 4 GiB less a page; a shard 256 MiB; a cache 1 of 1,024; a key 1,023 bytes; a record what a segment holds.
@@ -87,8 +87,8 @@ export const BUCKET_WORDS = 16;
 export const TAGS_AT = 1;
 export const REFS_AT = 4;
 export const PROBE_BUCKETS = 4;
-/** Measured: above this load, too many windows of four buckets are full; below it, slots lie idle. */
-export const SLOT_LOAD = 0.91;
+/** Measured: above this load, all four buckets of a key are full too often; below it, slots lie idle. */
+export const SLOT_LOAD = 0.89;
 
 const REF_BITS = 26;
 export const REF_MASK = 2 ** REF_BITS - 1;
@@ -137,7 +137,7 @@ export interface TableShape {
 
 export interface TableOptions {
   readonly bytes: number;
-  /** A power of two; 16 unless told otherwise. */
+  /** A power of two; unless told otherwise 16, or fewer so that a shard has 32 MiB. */
   readonly shards?: number;
   readonly lanes?: number;
   readonly caches?: number;
@@ -149,7 +149,8 @@ export interface TableOptions {
 
 /** The shape of a table that takes at most `bytes`. Throws an assertion that says which limit is passed. */
 export function shapeOf(options: TableOptions): TableShape {
-  const { bytes, shards = 16, lanes = 1, caches = CACHES_MAX, recordBytes = 192 } = options;
+  const { bytes, lanes = 1, caches = CACHES_MAX, recordBytes = 192 } = options;
+  const shards = options.shards ?? shardsFor(bytes, lanes);
   assert(bytes <= TABLE_BYTES_MAX, `a table has at most ${TABLE_BYTES_MAX} bytes, ${bytes} are asked for`);
   assert(recordBytes >= 8, `recordBytes is ${recordBytes}, at least 8 make sense`);
   const pageBytes = Math.floor(bytes / PAGE_BYTES) * PAGE_BYTES;
@@ -169,6 +170,14 @@ export function shapeOf(options: TableOptions): TableShape {
     `a table of ${bytes} bytes is too small for ${shards} shards with segments of ${segmentBytes} bytes`,
   );
   return { shards, lanes, caches, buckets, segments, segmentBytes };
+}
+
+/** Every shard has a reserve and segments half full: small shards would waste much of a small table. */
+function shardsFor(bytes: number, lanes: number): number {
+  let shards = 16;
+  while (shards < lanes) shards *= 2;
+  while (shards / 2 >= lanes && bytes / shards < 2 ** 25) shards /= 2;
+  return shards;
 }
 
 /** A 512th of the shard, so that the reserve and half-filled segments cost little. */

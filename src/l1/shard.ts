@@ -6,7 +6,7 @@
  * read-modify-writes: on every processor they hold back the plain stores behind them.
  */
 import { assert } from '../base/assert.js';
-import { type Key, tagBits, tagByte } from './hash.js';
+import { bucketStep, homeBucket, type Key, tagBits, tagByte } from './hash.js';
 import {
   BUCKET_WORDS,
   COUNTER,
@@ -33,6 +33,9 @@ export type Failpoint = (name: string) => void;
 
 export const NO_SLOT = -1;
 
+const HIGH_BITS = 0x8080_8080 | 0;
+const FREE_ENOUGH = 2;
+
 export class Shard {
   readonly index: number;
   /** Where the shard starts, in words. */
@@ -48,7 +51,6 @@ export class Shard {
   readonly #bucketsAt: number;
   readonly #marksAtByte: number;
   readonly #countersAt: number;
-  readonly #homeScale: number;
 
   constructor(view: TableView, index: number, failpoint: Failpoint | undefined) {
     const { places, shape } = view;
@@ -62,7 +64,6 @@ export class Shard {
     this.#bucketsAt = this.at + places.buckets;
     this.#marksAtByte = (this.at + places.marks) * 4;
     this.#countersAt = this.at + places.counters;
-    this.#homeScale = shape.buckets / 2 ** 32;
   }
 
   get slotsUsed(): number {
@@ -73,18 +74,18 @@ export class Shard {
     this.words[this.at + SHARD.slotsUsed] = used;
   }
 
-  home(hashLow: number): number {
-    return Math.floor((hashLow >>> 0) * this.#homeScale);
+  home(key: Key): number {
+    return homeBucket(key.hashLow, this.buckets);
+  }
+
+  /** The bucket of the key's window that follows another. */
+  after(bucket: number, key: Key): number {
+    const next = bucket + bucketStep(key.hashLow, this.buckets);
+    return next >= this.buckets ? next - this.buckets : next;
   }
 
   bucketAt(bucket: number): number {
     return this.#bucketsAt + bucket * BUCKET_WORDS;
-  }
-
-  /** The bucket `distance` behind another, around the end. */
-  after(bucket: number, distance: number): number {
-    const next = bucket + distance;
-    return next >= this.buckets ? next - this.buckets : next;
   }
 
   /** The slot that holds this cache's key, whatever its epoch and expiry, or NO_SLOT. Sets `vacant`. */
@@ -92,26 +93,34 @@ export class Shard {
     const { words } = this;
     const pattern = Math.imul(tagByte(key.hashHigh), 0x01010101);
     const bits = tagBits(key.hashHigh);
-    const home = this.home(key.hashLow);
+    let bucket = this.home(key);
+    let freeMost = 0;
     this.vacant = NO_SLOT;
     for (let probe = 0; probe < PROBE_BUCKETS; probe++) {
-      const bucket = this.after(home, probe);
       const at = this.bucketAt(bucket);
+      let free = 0;
+      let vacant = NO_SLOT;
       for (let word = 0; word < SLOTS / 4; word++) {
         const tags = words[at + TAGS_AT + word]!;
         const different = tags ^ pattern;
-        let matches = (different - 0x01010101) & ~different & 0x80808080;
+        let matches = (different - 0x01010101) & ~different & HIGH_BITS;
         while (matches !== 0) {
           const slot = word * 4 + lowestByte(matches);
           const ref = words[at + REFS_AT + slot]!;
           if (ref >>> TAG6_SHIFT === bits && this.#holds(ref & REF_MASK, key)) return bucket * SLOTS + slot;
           matches &= matches - 1;
         }
-        if (this.vacant === NO_SLOT) {
-          const free = (tags - 0x01010101) & ~tags & 0x80808080;
-          if (free !== 0) this.vacant = bucket * SLOTS + word * 4 + lowestByte(free);
-        }
+        const zeros = ~(((tags & ~HIGH_BITS) + ~HIGH_BITS) | tags | ~HIGH_BITS);
+        if (zeros === 0) continue;
+        if (vacant === NO_SLOT) vacant = bucket * SLOTS + word * 4 + lowestByte(zeros);
+        free += Math.imul(zeros >>> 7, 0x01010101) >>> 24;
       }
+      // The first bucket with two free slots, else the one with most: full buckets are then rarest.
+      if (free > freeMost && freeMost < FREE_ENOUGH) {
+        freeMost = free;
+        this.vacant = vacant;
+      }
+      bucket = this.after(bucket, key);
     }
     return NO_SLOT;
   }
@@ -130,12 +139,12 @@ export class Shard {
   /** The slot that refers to this very place in the log, or NO_SLOT: then the record there is a dead copy. */
   findPlace(key: Key, place: number): number {
     const ref = (tagBits(key.hashHigh) << TAG6_SHIFT) | place;
-    const home = this.home(key.hashLow);
+    let bucket = this.home(key);
     for (let probe = 0; probe < PROBE_BUCKETS; probe++) {
-      const bucket = this.after(home, probe);
       const at = this.bucketAt(bucket) + REFS_AT;
       for (let slot = 0; slot < SLOTS; slot++)
         if (this.words[at + slot] === ref) return bucket * SLOTS + slot;
+      bucket = this.after(bucket, key);
     }
     return NO_SLOT;
   }
@@ -166,8 +175,8 @@ export class Shard {
     );
     if (!wasFree) return;
     this.slotsUsed++;
-    const home = this.home(key.hashLow);
-    const distance = bucket >= home ? bucket - home : bucket + this.buckets - home;
+    let distance = 0;
+    for (let next = this.home(key); next !== bucket; next = this.after(next, key)) distance++;
     this.#doubles[(this.at + SHARD.distances) / 2 + distance]! += 1;
   }
 

@@ -8,7 +8,7 @@
  *
  * (Boehm, "Can seqlocks get along with programming language memory models?", 2012, for why the closing load needs care.)
  */
-import { Key, tagBits, tagByte } from './hash.js';
+import { bucketStep, homeBucket, Key, tagBits, tagByte } from './hash.js';
 import {
   BUCKET_WORDS,
   CACHE,
@@ -40,6 +40,9 @@ const LONG_WORDS = 512;
  */
 const LOADS_IN_ORDER = process.arch === 'x64';
 
+/** Flips the order of unsigned words into that of signed ones: an unsigned one may not fit an unboxed integer. */
+const SIGN = 0x8000_0000 | 0;
+
 const ABSENT = -1;
 const CONTENDED = -2;
 
@@ -61,7 +64,6 @@ export class TableReader {
   readonly #bucketsAt: number;
   readonly #marksAt: number;
   readonly #buckets: number;
-  readonly #homeScale: number;
   readonly #tableWords: number;
 
   constructor(handle: TableHandle) {
@@ -78,7 +80,6 @@ export class TableReader {
     this.#bucketsAt = places.buckets;
     this.#marksAt = places.marks;
     this.#buckets = shape.buckets;
-    this.#homeScale = shape.buckets / 2 ** 32;
     this.#tableWords = places.tableWords;
     this.words = new Int32Array(shape.segmentBytes / 4);
     this.bytes = new Uint8Array(this.words.buffer);
@@ -114,8 +115,9 @@ export class TableReader {
     const shardAt = this.#shardsAt + (hashHigh & this.#shardMask) * this.#shardWords;
     const epoch = Atomics.load(this.#table, this.#cachesAt + slot * LINE_WORDS + CACHE.epoch);
     const identity = (slot << EPOCH_SHIFT_CACHE) | (epoch & EPOCH_MASK);
-    const nowTick = Math.floor((nowMs - this.#startMs) / TICK_MS);
-    let bucket = Math.floor((hashLow >>> 0) * this.#homeScale);
+    // In place, not in a function: a double that is handed on may be boxed, and that is an allocation.
+    const nowTick = (Math.max(0, (nowMs - this.#startMs) / TICK_MS) | 0) ^ SIGN;
+    let bucket = homeBucket(hashLow, this.#buckets);
     for (let probe = 0; probe < PROBE_BUCKETS; probe++) {
       let length = CONTENDED;
       for (let attempt = 0; attempt < ATTEMPTS_MAX && length === CONTENDED; attempt++) {
@@ -123,7 +125,8 @@ export class TableReader {
       }
       if (length === CONTENDED) this.contended++;
       else if (length !== ABSENT) return length;
-      bucket = bucket + 1 === this.#buckets ? 0 : bucket + 1;
+      bucket += bucketStep(hashLow, this.#buckets);
+      if (bucket >= this.#buckets) bucket -= this.#buckets;
     }
     return ABSENT;
   }
@@ -169,7 +172,7 @@ export class TableReader {
     const { words: keyWords, byteLength, wordLength } = this.#key;
     const lengths = table[at]!;
     if (table[at + 2] !== identity || lengths >>> KEY_BYTES_SHIFT !== byteLength) return ABSENT;
-    if (nowTick >= table[at + 1]! >>> 0) return ABSENT;
+    if (nowTick >= (table[at + 1]! ^ SIGN)) return ABSENT;
     const keyAt = at + RECORD_HEADER_WORDS;
     for (let word = 0; word < wordLength; word++) {
       if (table[keyAt + word] !== keyWords[word]) return ABSENT;

@@ -224,17 +224,17 @@ export class TableWriter {
     const key = this.#key;
     shard.find(key);
     if (shard.vacant !== NO_SLOT) return shard.vacant;
-    const home = shard.home(key.hashLow);
     let victim = NO_SLOT;
     let victimWorth = Infinity;
+    let bucket = shard.home(key);
     for (let probe = 0; probe < PROBE_BUCKETS; probe++) {
-      const first = shard.after(home, probe) * SLOTS;
-      for (let slot = first; slot < first + SLOTS; slot++) {
+      for (let slot = bucket * SLOTS; slot < (bucket + 1) * SLOTS; slot++) {
         const worth = this.#worth(owned, slot, nowTick);
         if (worth >= victimWorth) continue;
         victim = slot;
         victimWorth = worth;
       }
+      bucket = shard.after(bucket, key);
     }
     if (victim === NO_SLOT) return NO_SLOT;
     const place = shard.placeOf(victim);

@@ -12,6 +12,7 @@ import { assert } from '../base/assert.js';
 import type { LaneTask } from './messages.js';
 
 const CONCURRENT_TASKS_MAX = 1 << 20;
+const START_MS_MAX = 10_000;
 
 export interface LaneThreadOptions {
   readonly workerUrl: URL;
@@ -66,12 +67,11 @@ export class LaneThread {
       });
     });
     // A worker that ends before it took the first task never answers it.
-    this.started = Promise.race([
-      started,
-      this.exited.then(() => Promise.reject(new Error(`the lane's thread ended: ${this.#reason}`))),
-    ]);
+    const ended = () => {
+      throw new Error(`the lane's thread ended before it was ready: ${this.#reason}`);
+    };
+    this.started = Promise.race([started.catch(() => this.exited.then(ended)), this.exited.then(ended)]);
     this.started.catch(() => undefined);
-    started.catch(() => undefined);
   }
 
   get isDown(): boolean {
@@ -84,10 +84,24 @@ export class LaneThread {
     return this.#pool.run(task, { transferList: [...transfer] });
   }
 
-  /** Ends the thread, wherever it is, and waits until it has exited. */
+  /**
+   * Ends the thread, wherever it is, and waits until it has exited. Only its start is waited for: to open the store,
+   * lmdb takes the write lock on the thread itself, and a thread that is ended there takes the lock to its grave.
+   */
   async terminate(): Promise<void> {
     this.#worker.ref();
+    await settledWithin(this.started, START_MS_MAX);
     await this.#pool.destroy();
     await this.exited;
   }
+}
+
+/** Resolves when the promise is settled, either way, or the time is over. */
+export async function settledWithin(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>(resolve => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([promise.catch(() => undefined), timeout]);
+  clearTimeout(timer);
 }

@@ -14,7 +14,7 @@
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
-import { LaneThread } from './lane-thread.js';
+import { LaneThread, settledWithin } from './lane-thread.js';
 import {
   type ControlReply,
   errorOf,
@@ -74,7 +74,7 @@ export class Lane {
   #startFailures = 0;
   #backOffUntilMs = 0;
   #backOff: NodeJS.Timeout | undefined;
-  #onIdle: (() => void) | undefined;
+  #onIdle: (() => void)[] = [];
   tasks = 0;
   restarts = 0;
   retried = 0;
@@ -135,9 +135,12 @@ export class Lane {
   /** Resolves when the lane has nothing queued and nothing in flight. */
   idle(): Promise<void> {
     if (this.#ops === 0) return Promise.resolve();
-    return new Promise(resolve => {
-      this.#onIdle = resolve;
-    });
+    return new Promise(resolve => this.#onIdle.push(resolve));
+  }
+
+  /** Ends the thread wherever it is; the lane gets a new one. Resolves when the old one has exited. */
+  async restart(): Promise<void> {
+    await this.#thread?.terminate();
   }
 
   /** Ends the lane: what is queued or in flight fails, the thread closes its tiers, and is ended. */
@@ -149,7 +152,7 @@ export class Lane {
     this.#failQueued(new HeadraceError('draining', 'the server is shutting down'));
     const thread = this.#thread;
     if (thread === undefined) return;
-    if (wasUp && !thread.isDown) await closeWithin(thread, CLOSE_MS_MAX);
+    if (wasUp && !thread.isDown) await settledWithin(thread.run({ kind: 'close' }, []), CLOSE_MS_MAX);
     await thread.terminate();
     this.#options.onExited(this.#options.lane);
   }
@@ -164,8 +167,8 @@ export class Lane {
     this.#ops--;
     this.#bytes -= call.bytes;
     if (this.#ops === 0) {
-      this.#onIdle?.();
-      this.#onIdle = undefined;
+      for (const tell of this.#onIdle) tell();
+      this.#onIdle = [];
     }
   }
 
@@ -362,19 +365,6 @@ export class Lane {
       if (!thread.isDown) await thread.terminate();
     }
   }
-}
-
-async function closeWithin(thread: LaneThread, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>(resolve => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  const closed = thread.run({ kind: 'close' }, []).then(
-    () => undefined,
-    () => undefined,
-  );
-  await Promise.race([closed, timeout]);
-  clearTimeout(timer);
 }
 
 function gone(lane: number): HeadraceError {

@@ -221,6 +221,11 @@ export class Lanes {
     return isIdle;
   }
 
+  /** Ends a lane's thread wherever it is, as a crash would; it gets a new one. */
+  restart(lane: number): Promise<void> {
+    return this.#lane(lane).restart();
+  }
+
   /** Ends all lanes; what is not answered fails. */
   async close(): Promise<void> {
     this.#isDraining = true;

@@ -6,19 +6,7 @@
  */
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
-import type { TableHandle } from '../l1/layout.js';
 import type { StoredView } from '../views/schema.js';
-
-/** What the front gives every lane's thread when it starts it. */
-export interface LaneData {
-  readonly table: TableHandle;
-  readonly dataDir: string;
-  readonly diskFreeMinBytes: number;
-  readonly tombstoneTtlMs: number;
-  readonly readTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly flightsMax: number;
-}
 
 export interface ReadOp {
   readonly viewUid: number;

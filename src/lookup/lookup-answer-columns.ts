@@ -77,7 +77,7 @@ export class LookupAnswer {
 
   constructor(limitBytes = ANSWER_BYTES_MAX) {
     this.#limit = limitBytes;
-    this.#allocate(FIRST_BYTES);
+    this.#allocate(Math.min(FIRST_BYTES, limitBytes));
   }
 
   /** Rows that are not reported yet. */
@@ -106,7 +106,7 @@ export class LookupAnswer {
     const fixedEnd = this.#end;
     if (fixedEnd > this.#limit) throw answerTooLarge(this.#limit);
     if (this.bytes.length > KEPT_BYTES_MAX || this.bytes.length < fixedEnd) {
-      this.#allocate(Math.max(FIRST_BYTES, fixedEnd));
+      this.#allocate(Math.max(Math.min(FIRST_BYTES, this.#limit), fixedEnd));
     }
     this.bytes.set(head.bytes);
     this.bytes.fill(0, rowsAt, fixedEnd);
@@ -226,7 +226,8 @@ export class LookupAnswer {
   }
 
   #report(row: number, status: number): void {
-    assert(this.bytes[this.statusesAt + row] === PENDING, `row ${row} of the lookup is reported once`);
+    const pending = row < this.ids.length && this.bytes[this.statusesAt + row] === PENDING;
+    assert(pending, 'a row of the lookup is reported once');
     this.bytes[this.statusesAt + row] = status;
     this.#pending--;
   }

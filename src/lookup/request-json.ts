@@ -3,10 +3,9 @@ import { assert } from '../base/assert.js';
 import { HeadraceError, type ProblemCode } from '../base/errors.js';
 import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
-import { skipValue } from '../base/json-value.js';
-import { KeyTable } from '../base/key-table.js';
+import { failDuplicate, skipValue } from '../base/json-value.js';
 import { idProblem } from '../base/keys.js';
-import { ProblemList } from '../base/problem-list.js';
+import { ProblemList, shown } from '../base/problem-list.js';
 import type { Feature, View } from '../views/schema.js';
 import { VIEW_LIMITS } from '../views/schema.js';
 
@@ -87,11 +86,15 @@ class RequestReader {
   /** Reads the body; `readMember` reads the value of each known key. */
   readMembers<K extends string>(names: readonly K[], readMember: (key: K) => void): void {
     const reader = this.#reader;
-    const keys = new KeyTable(names);
+    const seen = new Set<string>();
     if (!this.#is('object', 'an object')) this.problems.throwIfAny(this.#code);
     for (let more = reader.beginObject(); more; more = reader.nextMember()) {
-      const key = names[keys.read(reader)];
-      if (key !== undefined) readMember(key);
+      const start = reader.at;
+      const key = reader.readKey();
+      if (seen.has(key)) failDuplicate(reader, key, start);
+      seen.add(key);
+      const name = names.find(known => known === key);
+      if (name !== undefined) readMember(name);
       else {
         this.problems.add(reader.path(), `is not known here; ${names.join(', ')} are`);
         skipValue(reader);
@@ -138,7 +141,8 @@ class RequestReader {
       if (!this.#is('string', 'a string')) continue;
       const name = reader.readString();
       const feature = view.byName.get(name);
-      if (feature === undefined) this.#check(`${quote(name)} is not a feature of the view ${view.name}`);
+      if (feature === undefined)
+        this.#check(`${JSON.stringify(shown(name))} is not a feature of the view ${view.name}`);
       else if (features.length < REQUEST_LIMITS.features) features.push(feature);
     }
     if (count > REQUEST_LIMITS.features) {
@@ -187,8 +191,4 @@ class RequestReader {
 function textProblem(text: string, bytesMax: number): string | undefined {
   const bytes = Buffer.byteLength(text);
   return bytes >= 1 && bytes <= bytesMax ? undefined : `has ${bytes} bytes, 1 to ${bytesMax} are allowed`;
-}
-
-function quote(name: string): string {
-  return JSON.stringify(name.length <= 128 ? name : `${name.slice(0, 128)}…`);
 }

@@ -97,6 +97,8 @@ export class ReadResolver {
       else waits.push(this.#settle(message, wanted, flight));
     }
     if (asked.length === 0) return waits;
+    // Too many keys are under way: no tier is bothered with more, and these rows stay UNAVAILABLE.
+    if (!flights.hasRoom(asked.length)) return waits;
     const keys = asked.map(({ lane, id }) => storageKey(lane.view.uid, id));
     const answer = chain.getMany(keys, message.nowMs);
     if (answer instanceof Promise) return [...waits, ...this.#launch(message, asked, answer)];

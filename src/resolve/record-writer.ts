@@ -5,7 +5,7 @@
  * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
  * it can be left over from a lane that died between the two.
  */
-import type { Clock, HybridClock, Version } from '../base/clock.js';
+import { type Clock, type HybridClock, VERSION_MAX, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { TierWrite } from '../base/tier.js';
@@ -19,7 +19,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '../lanes/messages.js';
-import { encodeTombstone } from '../views/record-codec.js';
+import { encodeTombstone, withVersion } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
 import { checkDeadline } from './deadline.js';
 import type { LaneCache } from './lane-cache.js';
@@ -29,6 +29,7 @@ import type { RecordInspector } from './record-inspector.js';
 export const TOMBSTONE_TTL_MS_DEFAULT = 3_600_000;
 
 const LINE_ERRORS_MAX = 100;
+const RAISE_ROUNDS_MAX = 16;
 const LINE_FEED = 10;
 
 export interface RecordWriterParts {
@@ -47,6 +48,8 @@ interface Packed extends TierWrite {
   readonly lane: LaneView;
   readonly id: string;
   readonly expiresAt: number;
+  /** Up to where the version may be raised when the store holds a larger one; 0: it is the client's and stays. */
+  readonly raiseMax: number;
 }
 
 /** What an op made of its part of the message. */
@@ -71,7 +74,7 @@ export class RecordWriter {
     const prepared = ops.map(op => this.#prepare(op, bodies, batch));
     try {
       const held = batch.length === 0 ? [] : await this.#store(batch);
-      await this.#removeNewer(ops, prepared, batch, held);
+      await this.#raise(batch, held);
       return prepared.map(part => resultOf(part, batch, held));
     } catch (error) {
       const failed: WriteResult = { kind: 'failed', failure: failureOf(error) };
@@ -127,15 +130,18 @@ export class RecordWriter {
     const now = clock.now();
     const expiresAt = now + (draft.ttlMs ?? view.ttlMs);
     const version = draft.version ?? versions.next();
+    const raiseMax = draft.version === undefined ? VERSION_MAX : 0;
     const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil: expiresAt, expiresAt });
-    return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt };
+    return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt, raiseMax };
   }
 
-  #tombstone(op: RemoveOp, lane: LaneView, version = this.#parts.versions.next()): Packed {
+  #tombstone(op: RemoveOp, lane: LaneView): Packed {
+    const version = this.#parts.versions.next();
+    const raiseMax = Number.MAX_SAFE_INTEGER;
     const now = this.#parts.clock.now();
     const expiresAt = now + this.#tombstoneTtlMs;
     const value = encodeTombstone(version, now, expiresAt);
-    return { key: storageKey(lane.view.uid, op.id), value, version, lane, id: op.id, expiresAt };
+    return { key: storageKey(lane.view.uid, op.id), value, version, lane, id: op.id, expiresAt, raiseMax };
   }
 
   async #store(batch: readonly Packed[]): Promise<(Version | null)[]> {
@@ -154,31 +160,32 @@ export class RecordWriter {
     return [...results];
   }
 
-  /** A deletion has no version of its own to lose by: where the record's was larger, it is deleted above that. */
-  async #removeNewer(
-    ops: readonly WriteOp[],
-    prepared: readonly Prepared[],
-    batch: Packed[],
-    held: (Version | null)[],
-  ): Promise<void> {
-    const places: number[] = [];
-    const again: Packed[] = [];
-    for (let index = 0; index < ops.length; index++) {
-      const op = ops[index] as WriteOp;
-      const part = prepared[index] as Prepared;
-      if (op.kind !== 'remove' || part.kind !== 'one') continue;
-      const newer = held[part.at] ?? null;
-      if (newer === null || newer >= Number.MAX_SAFE_INTEGER) continue;
-      const { lane } = batch[part.at] as Packed;
-      places.push(part.at);
-      again.push(this.#tombstone(op, lane, (newer + 1) as Version));
+  /**
+   * A write that was given its version here has none to lose by: where the store held a larger one, it goes above that.
+   * It is tried again while others who do the same get there first.
+   */
+  async #raise(batch: Packed[], held: (Version | null)[]): Promise<void> {
+    for (let round = 0; round < RAISE_ROUNDS_MAX; round++) {
+      const places: number[] = [];
+      /** By key, so that of two writes in one batch the later one stays. */
+      const raised = new Map<string, Version>();
+      for (let at = 0; at < batch.length; at++) {
+        const newer = held[at] ?? null;
+        const write = batch[at] as Packed;
+        if (newer === null || newer >= write.raiseMax) continue;
+        const name = `${write.lane.view.uid}/${write.id}`;
+        const version = Math.min(write.raiseMax, Math.max(newer, raised.get(name) ?? 0) + 1) as Version;
+        raised.set(name, version);
+        batch[at] = { ...write, version, value: withVersion(write.value, version) };
+        places.push(at);
+      }
+      if (places.length === 0) return;
+      this.stale -= places.length;
+      const results = await this.#store(places.map(at => batch[at] as Packed));
+      places.forEach((at, index) => {
+        held[at] = results[index] ?? null;
+      });
     }
-    if (again.length === 0) return;
-    const results = await this.#store(again);
-    places.forEach((at, index) => {
-      batch[at] = again[index] as Packed;
-      held[at] = results[index] ?? null;
-    });
   }
 
   #dropOlder(slot: number, id: string, held: Version): void {

@@ -4,7 +4,6 @@
  * A flight is over when its promise settles; it is forgotten then, whether it was answered or failed, so that a failure
  * is not remembered. What tiers answer at once needs no flight. The number of flights is bounded.
  */
-import { HeadraceError } from '../base/errors.js';
 
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Promise<T>>();
@@ -27,14 +26,9 @@ export class SingleFlight<T> {
     return flight;
   }
 
-  /** @throws HeadraceError `overloaded` when there is no room for so many more; ask before the question is sent. */
-  reserve(count: number): void {
-    if (this.#flights.size + count > this.#flightsMax) {
-      throw new HeadraceError(
-        'overloaded',
-        `${this.#flightsMax} keys are being fetched already; try again later`,
-      );
-    }
+  /** Whether so many more may begin; to be asked before the question is sent. One message alone always may. */
+  hasRoom(count: number): boolean {
+    return this.#flights.size === 0 || this.#flights.size + count <= this.#flightsMax;
   }
 
   begin(key: string, flight: Promise<T>): void {

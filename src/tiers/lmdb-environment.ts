@@ -10,7 +10,8 @@
  * - `batchStartThreshold` without end. Otherwise lmdb begins a transaction in the middle of a turn of the event loop
  *   and holds the write lock until the turn ends; a thread that is terminated within that turn never ends it, and every
  *   other writer would wait for ever. With it, a transaction has all its writes before it begins.
- * - No transaction callbacks anywhere, for the same reason: a terminated thread would take the lock with it.
+ * - No transaction callbacks anywhere, for the same reason: a terminated thread would take the lock with it. Opening is
+ *   the one synchronous transaction there is; a thread must not be terminated while it opens.
  */
 import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';

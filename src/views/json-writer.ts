@@ -40,16 +40,17 @@ const BASE64 = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 export class JsonWriter {
   readonly #limit: number;
-  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #bytes: Buffer;
   #at = 0;
 
   constructor(limitBytes = ANSWER_BYTES_MAX) {
     this.#limit = limitBytes;
+    this.#bytes = this.#firstBytes();
   }
 
   reset(): void {
     this.#at = 0;
-    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = this.#firstBytes();
   }
 
   /** What was written, in place: valid until the next `reset` or write. */
@@ -171,6 +172,10 @@ export class JsonWriter {
     }
     bytes[at++] = QUOTE;
     this.#at = at;
+  }
+
+  #firstBytes(): Buffer {
+    return Buffer.allocUnsafeSlow(Math.min(FIRST_BYTES, this.#limit));
   }
 
   #reserve(bytes: number): void {

@@ -18,6 +18,7 @@ import {
 } from './flat-parts.js';
 import type { RecordDraft } from './record-draft.js';
 import {
+  columnBytes,
   RECORD_BYTES_MAX,
   RECORD_BYTES_MIN,
   RECORD_CHECKSUM_BYTES,
@@ -86,6 +87,14 @@ export function encodeTombstone(version: Version, now: number, expiresAt: number
 
 const TOMBSTONE = tombstoneTemplate();
 
+/** A copy of a record or tombstone that differs in its version only. */
+export function withVersion(record: Uint8Array, version: Version): Uint8Array {
+  const memory = new RecordMemory(record.length);
+  memory.bytes.set(record);
+  memory.setInt64(RECORD_VERSION_OFFSET, version);
+  return memory.seal(0, record.length - RECORD_CHECKSUM_BYTES);
+}
+
 /** Packs the drafts of one view. */
 export class RecordEncoder {
   readonly #view: View;
@@ -124,12 +133,15 @@ export class RecordEncoder {
   }
 
   #templateOf(draft: RecordDraft): RecordTemplate {
-    let optional = hasNull(draft, this.#view.columns.length) ? WITH_NULLS : 0;
+    const view = this.#view;
+    let optional = hasNull(draft, view.columns.length) ? WITH_NULLS : 0;
     if (draft.tags.length > 0) optional |= WITH_TAGS;
     if (draft.metadata !== undefined) optional |= WITH_METADATA;
     const known = this.#templates[optional];
     if (known !== undefined) return known;
-    const made = recordTemplate(this.#view, optional);
+    // A template is as large as its columns: none is made of what cannot be a record.
+    if (columnBytes(view) > this.#bytesMax) throw this.#tooLarge(columnBytes(view));
+    const made = recordTemplate(view, optional);
     this.#templates[optional] = made;
     return made;
   }
@@ -146,12 +158,14 @@ export class RecordEncoder {
       return this.#slabNext;
     }
     const bytes = template.bytes.length + RECORD_CHECKSUM_BYTES + textBytes(draft);
-    if (bytes > this.#bytesMax) {
-      const detail = `the record would take ${bytes} bytes, ${this.#bytesMax} are allowed`;
-      throw new HeadraceError('invalid-record', detail);
-    }
+    if (bytes > this.#bytesMax) throw this.#tooLarge(bytes);
     this.#memory = new RecordMemory(bytes);
     return 0;
+  }
+
+  #tooLarge(bytes: number): HeadraceError {
+    const detail = `the record would take ${bytes} bytes, ${this.#bytesMax} are allowed`;
+    return new HeadraceError('invalid-record', detail);
   }
 
   #writeColumns(draft: RecordDraft, template: RecordTemplate, start: number): void {

@@ -47,11 +47,15 @@ export function readRecordId(bytes: Uint8Array, start: number, end: number): str
 function isId(bytes: Uint8Array, key: number, end: number): boolean {
   if (end - key !== NAME.length) {
     // Spelled with escapes, it is longer: at most six bytes a letter.
-    const escaped =
-      end - key <= 14 && bytes.indexOf(BACKSLASH, key) < end && bytes.indexOf(BACKSLASH, key) !== -1;
-    return escaped && stringAt(bytes, key, end) === 'id';
+    return end - key <= 14 && hasBackslash(bytes, key, end) && stringAt(bytes, key, end) === 'id';
   }
   return bytes[key + 1] === NAME[1] && bytes[key + 2] === NAME[2];
+}
+
+/** Not by `indexOf`, which would look through all that is behind the key as well. */
+function hasBackslash(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] === BACKSLASH) return true;
+  return false;
 }
 
 function stringAt(bytes: Uint8Array, at: number, end: number): string | undefined {

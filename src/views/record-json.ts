@@ -7,7 +7,8 @@
  * A text that is no JSON, or has a key twice, fails at once and says where. What is JSON but does not fit the view is
  * collected, so that one answer names it all. After an error the draft is empty.
  */
-import type { Version } from '../base/clock.js';
+import { assert } from '../base/assert.js';
+import { VERSION_MAX, type Version } from '../base/clock.js';
 import { DURATION_MS_MAX, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
 import type { JsonKind } from '../base/json-syntax.js';
@@ -63,6 +64,7 @@ export class RecordJsonReader {
    * @throws HeadraceError `bad-json`, or `invalid-record` with up to 100 errors.
    */
   read(draft: RecordDraft, bytes: Uint8Array, start: number, end: number, idFrom: IdFrom, line = 1): void {
+    assert(draft.view === this.#view, 'draft and reader are of one view');
     draft.reset();
     this.#problems.clear();
     try {
@@ -145,8 +147,8 @@ export class RecordJsonReader {
   #readVersion(draft: RecordDraft): void {
     if (!this.#is('number', 'an integer')) return;
     const version = this.#reader.readInteger();
-    if (version >= 1 && version <= Number.MAX_SAFE_INTEGER) draft.version = version as Version;
-    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 1');
+    if (version >= 1 && version <= VERSION_MAX) draft.version = version as Version;
+    else this.#problems.add('version', 'must be an integer from 1 to 2^53 - 2');
   }
 
   #readTtl(draft: RecordDraft): void {

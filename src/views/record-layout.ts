@@ -104,6 +104,12 @@ function vectorsOf({ columns, widths }: View, optional: number): readonly Vector
   return vectors.filter(({ elements }) => elements > 0);
 }
 
+/** Bytes that the columns of every record of a view take, without text. A view over `RECORD_BYTES_MAX` holds none. */
+export function columnBytes({ widths }: View): number {
+  const { bool, int64, float32, float64, string, bytes, embedding } = widths;
+  return bool + 8 * (int64 + float64) + 4 * (float32 + embedding + string + bytes);
+}
+
 export function recordTemplate(view: View, optional: number): RecordTemplate {
   const vectors = vectorsOf(view, optional);
   const fields = vectors.map(({ field }): number => field);

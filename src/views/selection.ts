@@ -33,7 +33,7 @@ export function selectFeatures(
   names?: readonly string[],
   code: ProblemCode = 'invalid-lookup',
 ): Selection {
-  if (names === undefined) return selectionOf(view, view.columns);
+  if (names === undefined) return wholeOf(view);
   const chosen = new Set<Feature>();
   const errors: { at: string; detail: string }[] = [];
   names.forEach((name, place) => {
@@ -52,6 +52,16 @@ export function selectFeatures(
 
 const ERRORS_MAX = 100;
 const COLUMN_KINDS: readonly ColumnKind[] = [...SCALAR_TYPES, 'embedding'];
+
+const wholes = new WeakMap<View, Selection>();
+
+function wholeOf(view: View): Selection {
+  const known = wholes.get(view);
+  if (known !== undefined) return known;
+  const made = selectionOf(view, view.columns);
+  wholes.set(view, made);
+  return made;
+}
 
 /** These features in this order; in a lookup one may come twice. */
 export function selectionOf(view: View, features: readonly Feature[]): Selection {

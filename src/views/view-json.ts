@@ -1,18 +1,20 @@
 /** The body of `PUT /v1/views/{view}` into a definition, and a view into its JSON. */
 import * as z from 'zod';
 import { parseBytes } from '../base/bytes.js';
-import { formatDuration, parseDuration } from '../base/duration.js';
+import { DURATION_MS_MAX, formatDuration, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
 import { type JsonValue, readText } from '../base/json-value.js';
-import { ProblemList } from '../base/problem-list.js';
+import { ProblemList, shown } from '../base/problem-list.js';
 import type { View, ViewDefinition } from './schema.js';
 import { EVICTION_POLICIES, type FeatureType, parseFeatureType, VIEW_LIMITS } from './schema.js';
 
 export const VIEW_BODY_LIMITS = {
   ttlMsMin: 1,
-  ttlMsMax: 3650 * 86_400_000,
+  ttlMsMax: DURATION_MS_MAX,
   l1BytesMin: 65_536,
   l1BytesMax: 2 ** 40,
+  /** Of all embeddings together: 256 KiB a record. */
+  embeddingNumbers: 65_536,
 } as const;
 
 const TTL_MS_DEFAULT = 3_600_000;
@@ -66,11 +68,14 @@ const FEATURES = z.map(z.string(), z.unknown()).transform((declared, context) =>
   const issue = (message: string, ...path: string[]) => context.addIssue({ code: 'custom', message, path });
   if (declared.size === 0) issue('has no feature, at least one is wanted');
   if (declared.size > countMax) issue(`has ${declared.size} features, ${countMax} are allowed`);
+  let numbers = 0;
   for (const [name, type] of declared) {
     const problem = featureNameProblem(name);
     if (problem !== undefined) issue(problem, name);
-    if (typeof type === 'string' && parseFeatureType(type) !== undefined) {
+    const parsedType = typeof type === 'string' ? parseFeatureType(type) : undefined;
+    if (parsedType !== undefined) {
       features.set(name, type as FeatureType);
+      if (parsedType.kind === 'embedding') numbers += parsedType.length;
     } else {
       issue(
         `must be bool, int64, float32, float64, string, bytes or float32[1] to [${embeddingLength}]`,
@@ -78,6 +83,8 @@ const FEATURES = z.map(z.string(), z.unknown()).transform((declared, context) =>
       );
     }
   }
+  const { embeddingNumbers: numbersMax } = VIEW_BODY_LIMITS;
+  if (numbers > numbersMax) issue(`has embeddings of ${numbers} numbers, ${numbersMax} are allowed`);
   return features;
 });
 
@@ -122,9 +129,10 @@ function plain(members: ReadonlyMap<string, unknown>): Record<string, unknown> {
 function throwProblems(error: z.ZodError): never {
   const problems = new ProblemList();
   for (const issue of error.issues) {
-    const path = issue.path.join('.');
+    const path = issue.path.map(step => shown(String(step))).join('.');
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) problems.add(path === '' ? key : `${path}.${key}`, 'is not known here');
+      for (const key of issue.keys)
+        problems.add(path === '' ? shown(key) : `${path}.${shown(key)}`, 'is not known here');
     } else problems.add(path || 'the body', issue.message);
   }
   problems.throwIfAny('invalid-view');

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { JsonReader } from '../../src/base/json.js';
 import { integerOfText } from '../../src/base/json-number.js';
-import { FULL, SEED, Seeded } from './seeded.js';
+import { FULL, FULL_TIMEOUT, SEED, Seeded } from './seeded.js';
 
 const TEXTS = FULL ? 10_000_000 : 1_000_000;
 const random = new Seeded(SEED);
@@ -75,18 +75,22 @@ function sameOrShow(got: number, wanted: number, text: string, as: string): void
   if (!Object.is(got, wanted)) throw new Error(`${text} as ${as}: ${got}, not ${wanted} (seed ${SEED})`);
 }
 
-test('numbers are what Number() makes of their text, bit for bit, and its nearest float32', () => {
-  const reader = new JsonReader();
-  for (let i = 0; i < TEXTS; i++) {
-    const text = (MAKERS[i % MAKERS.length] ?? (() => '0'))();
-    const bytes = Buffer.from(text);
-    const wanted = Number(text);
-    sameOrShow(reader.open(bytes).readFloat64(), wanted, text, 'float64');
-    reader.finish();
-    sameOrShow(reader.open(bytes).readFloat32(), Math.fround(wanted), text, 'float32');
-    reader.finish();
-  }
-});
+test(
+  'numbers are what Number() makes of their text, bit for bit, and its nearest float32',
+  FULL_TIMEOUT,
+  () => {
+    const reader = new JsonReader();
+    for (let i = 0; i < TEXTS; i++) {
+      const text = (MAKERS[i % MAKERS.length] ?? (() => '0'))();
+      const bytes = Buffer.from(text);
+      const wanted = Number(text);
+      sameOrShow(reader.open(bytes).readFloat64(), wanted, text, 'float64');
+      reader.finish();
+      sameOrShow(reader.open(bytes).readFloat32(), Math.fround(wanted), text, 'float32');
+      reader.finish();
+    }
+  },
+);
 
 /** Exact, by BigInt; exponents must be small. */
 function integerModel(text: string): number {
@@ -101,7 +105,7 @@ function integerModel(text: string): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? sign * Number.POSITIVE_INFINITY : sign * Number(value) + 0;
 }
 
-test('integers are exact however they are written, and nothing else passes for one', () => {
+test('integers are exact however they are written, and nothing else passes for one', FULL_TIMEOUT, () => {
   const reader = new JsonReader();
   for (let i = 0; i < TEXTS / 5; i++) {
     const text = (MAKERS[i % MAKERS.length] ?? (() => '0'))();

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { HeadraceError } from '../../src/base/errors.js';
 import { JSON_DEPTH_MAX, JsonReader } from '../../src/base/json.js';
 import { type JsonValue, readText, skipValue } from '../../src/base/json-value.js';
-import { FULL, SEED, Seeded } from './seeded.js';
+import { FULL, FULL_TIMEOUT, SEED, Seeded } from './seeded.js';
 
 const RUNS = FULL ? 100_000 : 3_000;
 
@@ -89,7 +89,7 @@ const { value: values } = fc.letrec<{ value: unknown }>(tie => ({
 }));
 
 describe('against JSON.parse', () => {
-  test('every text it makes is read as the same value', () => {
+  test('every text it makes is read as the same value', FULL_TIMEOUT, () => {
     fc.assert(
       fc.property(values, fc.nat(), (value, seed) => {
         const text = write(value, new Seeded(seed));
@@ -132,29 +132,33 @@ describe('against JSON.parse', () => {
     }
   }
 
-  test('of damaged texts, none is read that it refuses, and few more are refused, for listed reasons', () => {
-    let accepted = 0;
-    let refused = 0;
-    fc.assert(
-      fc.property(values, fc.nat(), (value, seed) => {
-        const random = new Seeded(seed);
-        let text: Buffer = Buffer.from(write(value, random));
-        for (let i = 1 + random.below(3); i > 0; i--) text = mutate(text, random);
-        const theirs = parseStrictUtf8(text);
-        const error = problem(text);
-        if (error === undefined) {
-          accepted++;
-          expect(theirs !== undefined && same(read(text), theirs.value), text.toString()).toBe(true);
-        } else {
-          refused++;
-          expect(error.code).toBe('bad-json');
-          if (theirs !== undefined) expect(error.message, text.toString()).toMatch(STRICTER);
-        }
-      }),
-      { numRuns: 4 * RUNS, seed: SEED },
-    );
-    expect(Math.min(accepted, refused)).toBeGreaterThan(RUNS / 10);
-  });
+  test(
+    'of damaged texts, none is read that it refuses, and few more are refused, for listed reasons',
+    FULL_TIMEOUT,
+    () => {
+      let accepted = 0;
+      let refused = 0;
+      fc.assert(
+        fc.property(values, fc.nat(), (value, seed) => {
+          const random = new Seeded(seed);
+          let text: Buffer = Buffer.from(write(value, random));
+          for (let i = 1 + random.below(3); i > 0; i--) text = mutate(text, random);
+          const theirs = parseStrictUtf8(text);
+          const error = problem(text);
+          if (error === undefined) {
+            accepted++;
+            expect(theirs !== undefined && same(read(text), theirs.value), text.toString()).toBe(true);
+          } else {
+            refused++;
+            expect(error.code).toBe('bad-json');
+            if (theirs !== undefined) expect(error.message, text.toString()).toMatch(STRICTER);
+          }
+        }),
+        { numRuns: 4 * RUNS, seed: SEED },
+      );
+      expect(Math.min(accepted, refused)).toBeGreaterThan(RUNS / 10);
+    },
+  );
 });
 
 test('the cut-off texts of a text are all refused', () => {

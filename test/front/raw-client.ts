@@ -10,14 +10,18 @@ export interface Answer {
 export class RawClient {
   readonly socket: Socket;
   closed = false;
-  #received = Buffer.alloc(0);
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** Fewer bytes than this cannot hold the next answer. */
+  #bytesWanted = 0;
   #answersTo: string[] = [];
   readonly #waiting = new Set<() => void>();
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', chunk => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#chunks.push(chunk);
+      this.#bytes += chunk.length;
       this.#changed();
     });
     socket.on('error', () => {});
@@ -72,12 +76,12 @@ export class RawClient {
   }
 
   async whenReceived(bytes: number): Promise<void> {
-    while (this.#received.length < bytes && !this.closed) await this.#change();
+    while (this.#bytes < bytes && !this.closed) await this.#change();
   }
 
   /** What came and was not taken as an answer. */
   get rest(): string {
-    return this.#received.toString('latin1');
+    return Buffer.concat(this.#chunks).toString('latin1');
   }
 
   destroy(): void {
@@ -94,23 +98,33 @@ export class RawClient {
   }
 
   #take(method: string): Answer | undefined {
-    const end = this.#received.indexOf('\r\n\r\n');
+    if (this.#bytes < this.#bytesWanted && !this.closed) return undefined;
+    const received = Buffer.concat(this.#chunks.splice(0));
+    this.#chunks.push(received);
+    const end = received.indexOf('\r\n\r\n');
     if (end < 0) return undefined;
-    const [statusLine = '', ...lines] = this.#received.toString('latin1', 0, end).split('\r\n');
-    const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]);
-    const headers = new Map<string, string>();
-    for (const line of lines) {
-      const colon = line.indexOf(':');
-      headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
-    }
+    const { status, headers } = headOf(received.toString('latin1', 0, end));
     const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
     // The native refusals of uWebSockets.js have no length: they end with the connection.
     const length = headers.get('content-length');
     if (!bodiless && length === undefined && !this.closed) return undefined;
-    const bytes = bodiless ? 0 : Number(length ?? this.#received.length - end - 4);
-    if (this.#received.length < end + 4 + bytes) return undefined;
-    const body = this.#received.toString('utf8', end + 4, end + 4 + bytes);
-    this.#received = this.#received.subarray(end + 4 + bytes);
-    return { status, headers, body };
+    const begin = end + 4;
+    const bytes = bodiless ? 0 : Number(length ?? received.length - begin);
+    this.#bytesWanted = begin + bytes;
+    if (received.length < begin + bytes) return undefined;
+    this.#chunks[0] = received.subarray(begin + bytes);
+    this.#bytes -= begin + bytes;
+    this.#bytesWanted = 0;
+    return { status, headers, body: received.toString('utf8', begin, begin + bytes) };
   }
+}
+
+function headOf(text: string): { status: number; headers: Map<string, string> } {
+  const [statusLine = '', ...lines] = text.split('\r\n');
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+  return { status: Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]), headers };
 }

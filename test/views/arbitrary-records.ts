@@ -22,7 +22,9 @@ const { HEADRACE_TEST_SEED, HEADRACE_TEST_FULL } = process.env;
 /** Fixed by `HEADRACE_TEST_SEED`; fast-check prints it, and the path to the case, when a property fails. */
 export const SEED = Number(HEADRACE_TEST_SEED ?? Date.now() % 2 ** 31);
 export const FULL = HEADRACE_TEST_FULL === '1';
-export const RUNS = { seed: SEED, numRuns: FULL ? 20_000 : 1_000 };
+/** For tests whose full size takes minutes. */
+export const PATIENCE = { timeout: FULL ? 1_200_000 : 60_000 };
+export const RUNS = { seed: SEED, numRuns: FULL ? 20_000 : 400 };
 
 export const TIMES: RecordTimes = {
   version: 123_456_789_012_345 as Version,

@@ -5,7 +5,7 @@ import {
   writeFloat64,
   writeInteger,
 } from '../../src/views/float32-text.js';
-import { FULL, SEED, seededWords } from './arbitrary-records.js';
+import { FULL, PATIENCE, SEED, seededWords } from './arbitrary-records.js';
 
 const buffer = Buffer.alloc(64);
 type Write = (bytes: Uint8Array, at: number, value: number) => number;
@@ -73,15 +73,19 @@ describe('float32 as text', () => {
     return cell.getFloat32(0);
   };
 
-  test(`random bit patterns read back, are shortest, and closest among the shortest (seed ${SEED})`, () => {
-    const words = seededWords(SEED);
-    for (let count = FULL ? 1e7 : 200_000; count > 0; count--) {
-      const value = fromBits(words());
-      if (Number.isFinite(value)) checkFloat32(value);
-    }
-  });
+  test(
+    `random bit patterns read back, are shortest, and closest among the shortest (seed ${SEED})`,
+    PATIENCE,
+    () => {
+      const words = seededWords(SEED);
+      for (let count = FULL ? 1e7 : 200_000; count > 0; count--) {
+        const value = fromBits(words());
+        if (Number.isFinite(value)) checkFloat32(value);
+      }
+    },
+  );
 
-  test(`random numbers between 0 and 1 do (seed ${SEED})`, () => {
+  test(`random numbers between 0 and 1 do (seed ${SEED})`, PATIENCE, () => {
     const words = seededWords(SEED + 1);
     for (let count = FULL ? 1e6 : 50_000; count > 0; count--) checkFloat32(Math.fround(words() / 2 ** 32));
   });

@@ -6,7 +6,16 @@ import { recordJson } from '../../src/views/record-answer.js';
 import { encodeTombstone, RecordEncoder } from '../../src/views/record-codec.js';
 import { RecordReader } from '../../src/views/record-reader.js';
 import { selectFeatures } from '../../src/views/selection.js';
-import { draftOf, jsonCell, olderView, RUNS, sampleArbitrary, TIMES, testView } from './arbitrary-records.js';
+import {
+  draftOf,
+  jsonCell,
+  olderView,
+  PATIENCE,
+  RUNS,
+  sampleArbitrary,
+  TIMES,
+  testView,
+} from './arbitrary-records.js';
 
 const writer = new JsonWriter();
 const record = new RecordReader();
@@ -16,7 +25,7 @@ function textOf(bytes: Uint8Array): string {
 }
 
 describe('a record as JSON', () => {
-  test('holds what was put in, whatever is selected and whatever the id', () => {
+  test('holds what was put in, whatever is selected and whatever the id', PATIENCE, () => {
     const id = fc.string({ unit: 'binary', minLength: 1 });
     const property = fc.property(sampleArbitrary, id, fc.nat(), ({ view, sample }, id, n) => {
       const names = view.columns

@@ -9,7 +9,7 @@ import { RecordEncoder, verifyRecord } from '../../src/views/record-codec.js';
 import { RecordReader } from '../../src/views/record-reader.js';
 import type { FeatureType } from '../../src/views/schema.js';
 import { selectFeatures } from '../../src/views/selection.js';
-import { draftOf, FULL, SEED, seededWords, TIMES, testView } from './arbitrary-records.js';
+import { draftOf, FULL, PATIENCE, SEED, seededWords, TIMES, testView } from './arbitrary-records.js';
 
 const types: FeatureType[] = [
   'float32',
@@ -68,7 +68,7 @@ function unlessTooLarge(read: () => string): string {
   }
 }
 
-test(`garbage never throws, and what lies around a record is never read (seed ${SEED})`, () => {
+test(`garbage never throws, and what lies around a record is never read (seed ${SEED})`, PATIENCE, () => {
   const words = seededWords(SEED);
   const frame = new Uint8Array(whole.length + 2000);
   let accepted = 0;
@@ -97,7 +97,7 @@ test(`garbage never throws, and what lies around a record is never read (seed ${
   expect(accepted).toBeGreaterThan(1000);
 });
 
-test(`random bytes never throw (seed ${SEED})`, () => {
+test(`random bytes never throw (seed ${SEED})`, PATIENCE, () => {
   const words = seededWords(SEED + 1);
   const bytes = new Uint8Array(200);
   for (let count = FULL ? 500_000 : 20_000; count > 0; count--) {

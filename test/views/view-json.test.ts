@@ -119,6 +119,11 @@ test('limits, met and passed by one', () => {
   expect(read(many(VIEW_LIMITS.features)).features.size).toBe(4096);
   expect(problems(many(4097))).toEqual(['features has 4097 features, 4096 are allowed']);
   expect(read('{"entity":"doc","features":{"a":"float32[8192]"}}').features.get('a')).toBe('float32[8192]');
+  const vectors = (count: number) =>
+    `{"entity":"doc","features":{${Array.from({ length: count }, (_, i) => `"f${i}":"float32[8192]"`).join()}}}`;
+  expect(read(vectors(8)).features.size).toBe(8);
+  expect(problems(vectors(9))).toEqual(['features has embeddings of 73728 numbers, 65536 are allowed']);
+  expect(problems(body(`,"${'x'.repeat(1000)}":1`))[0]).toHaveLength(128 + '… is not known here'.length);
   const name = 'n'.repeat(64);
   expect([nameProblem(name), nameProblem(`${name}n`)]).toEqual([
     undefined,

@@ -1,0 +1,124 @@
+/** Real lanes over a real table and store, in a directory of their own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../../src/base/clock.js';
+import { releaseLane } from '../../src/l1/lane-owner.js';
+import { createTable, shapeOf, type TableHandle } from '../../src/l1/layout.js';
+import { TableReader } from '../../src/l1/table-reader.js';
+import type { LaneEvent } from '../../src/lanes/lane.js';
+import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
+import { RecordReader } from '../../src/views/record-reader.js';
+import { type FeatureType, type StoredView, type View, viewOf } from '../../src/views/schema.js';
+import type { FaultyWorkerData } from './faulty-lane.js';
+
+const FAULTY = new URL('./faulty-lane.js', import.meta.url);
+
+export interface FixtureOptions {
+  readonly count?: number;
+  readonly clock?: Clock;
+  readonly diskFreeMinBytes?: number;
+  readonly opsMax?: number;
+  readonly bytesMax?: number;
+  readonly startFailures?: number;
+  readonly dataDir?: string;
+}
+
+export class LanesFixture {
+  readonly table: TableHandle;
+  readonly dataDir: string;
+  readonly faults: Int32Array;
+  readonly events: LaneEvent[] = [];
+  readonly reader: TableReader;
+  lanes!: Lanes;
+
+  private constructor(dataDir: string, lanes: number) {
+    this.dataDir = dataDir;
+    this.faults = new Int32Array(new SharedArrayBuffer(16));
+    const shape = shapeOf({ bytes: 32 * 1024 * 1024, lanes, caches: 8 });
+    this.table = createTable(shape, { nowMs: Date.now(), hashKey: Int32Array.of(7, 8, 9, 10) });
+    this.reader = new TableReader(this.table);
+  }
+
+  static async open(options: FixtureOptions = {}): Promise<LanesFixture> {
+    const { count = 2, dataDir = mkdtempSync(join(tmpdir(), 'headrace-lanes-')) } = options;
+    const fixture = new LanesFixture(dataDir, count);
+    fixture.faults[0] = options.startFailures ?? 0;
+    fixture.lanes = await Lanes.open(fixture.#lanesOptions(options, count));
+    return fixture;
+  }
+
+  #lanesOptions(options: FixtureOptions, count: number): LanesOptions {
+    const workerData: FaultyWorkerData = {
+      table: this.table,
+      dataDir: this.dataDir,
+      diskFreeMinBytes: options.diskFreeMinBytes ?? 1024 * 1024,
+      tombstoneTtlMs: 3_600_000,
+      readTimeoutMs: 5_000,
+      writeTimeoutMs: 30_000,
+      flightsMax: 10_000,
+      faults: this.faults,
+    };
+    return {
+      count,
+      workerUrl: FAULTY,
+      workerData,
+      clock: options.clock ?? systemClock,
+      onExited: lane => releaseLane(this.table, lane),
+      onEvent: event => this.events.push(event),
+      ...(options.opsMax === undefined ? {} : { opsMax: options.opsMax }),
+      ...(options.bytesMax === undefined ? {} : { bytesMax: options.bytesMax }),
+    };
+  }
+
+  async declare(name = 'docs', type: FeatureType = 'int64', slot = 0): Promise<View> {
+    const stored: StoredView = {
+      name,
+      uid: this.lanes.nextUid,
+      slot,
+      schema: 1,
+      entity: 'doc',
+      ttlMs: 3_600_000,
+      features: [['n', type]],
+      l1Bytes: undefined,
+      eviction: 's3-fifo',
+    };
+    await this.lanes.declare(stored);
+    return viewOf(stored);
+  }
+
+  laneOf(view: View, id: string): number {
+    this.reader.key(view.slot, id);
+    return this.lanes.laneOf(this.reader.shard);
+  }
+
+  write(view: View, id: string, n: number, version?: number, deadlineMs = soon()) {
+    const body = Buffer.from(
+      JSON.stringify({ features: { n }, ...(version === undefined ? {} : { version }) }),
+    );
+    return this.lanes.write(this.laneOf(view, id), view, id, body, deadlineMs);
+  }
+
+  /** The value of `n`, or the row's status. */
+  async read(view: View, id: string, deadlineMs = soon()): Promise<number | 'absent' | 'unavailable'> {
+    const rows = await this.lanes.read(this.laneOf(view, id), view, [id], deadlineMs);
+    const record = rows.record(0);
+    if (record === undefined) return rows.status(0) === 1 ? 'absent' : 'unavailable';
+    const reader = new RecordReader();
+    reader.reset(record);
+    return reader.int64(0) ?? 'absent';
+  }
+
+  async close(): Promise<void> {
+    await this.lanes.close();
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+export function soon(ms = 20_000): number {
+  return Date.now() + ms;
+}
+
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}

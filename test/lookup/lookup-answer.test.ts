@@ -1,0 +1,303 @@
+import fc from 'fast-check';
+import * as flatbuffers from 'flatbuffers';
+import { describe, expect, test } from 'vitest';
+import { LookupAnswer } from '../../src/lookup/lookup-answer-columns.js';
+import { lookupJson } from '../../src/lookup/lookup-answer-json.js';
+import { Column as GeneratedColumn } from '../../src/views/generated/headrace/column.js';
+import { LookupAnswer as GeneratedAnswer } from '../../src/views/generated/headrace/lookup-answer.js';
+import { JsonWriter } from '../../src/views/json-writer.js';
+import { encodeTombstone, RecordEncoder } from '../../src/views/record-codec.js';
+import type { Feature, FeatureType, View } from '../../src/views/schema.js';
+import { type Selection, selectFeatures } from '../../src/views/selection.js';
+import {
+  type Cell,
+  draftOf,
+  jsonCell,
+  olderView,
+  PATIENCE,
+  RUNS,
+  type Sample,
+  samplesArbitrary,
+  seededWords,
+  TIMES,
+  testView,
+} from '../views/arbitrary-records.js';
+
+const STATUSES = ['PRESENT', 'NOT_FOUND', 'UNAVAILABLE'];
+
+/** A row of a lookup: a record of the view or of the view as it was before, or why there is none. */
+interface Row {
+  readonly id: string;
+  readonly outcome: 'present' | 'older' | 'tombstone' | 'absent' | 'unavailable' | 'unreported';
+  readonly sample: number;
+}
+
+interface Lookup {
+  readonly view: View;
+  readonly samples: readonly Sample[];
+  readonly rows: readonly Row[];
+  readonly names: readonly string[];
+  readonly olderFeatures: number;
+}
+
+const lookupArbitrary: fc.Arbitrary<Lookup> = samplesArbitrary.chain(({ view, samples }) =>
+  fc.record({
+    view: fc.constant(view),
+    samples: fc.constant(samples),
+    rows: fc.array(
+      fc.record<Row>({
+        id: fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }),
+        outcome: fc.constantFrom(
+          'present',
+          'present',
+          'older',
+          'tombstone',
+          'absent',
+          'unavailable',
+          'unreported',
+        ),
+        sample: fc.nat(samples.length - 1),
+      }),
+      { maxLength: 40 },
+    ),
+    names: fc.shuffledSubarray(view.columns.map(({ name }) => name)),
+    olderFeatures: fc.integer({ min: 1, max: view.columns.length }),
+  }),
+);
+
+/** What the answer must say: a status, version and cells per row. */
+function expectedRow({ samples, olderFeatures }: Lookup, { features }: Selection, { outcome, sample }: Row) {
+  const status = outcome === 'present' || outcome === 'older' ? 0 : outcome.startsWith('un') ? 2 : 1;
+  const { cells = [], times } = (status === 0 ? samples[sample] : undefined) ?? {};
+  const seen = outcome === 'older' ? olderFeatures : Number.POSITIVE_INFINITY;
+  return {
+    status,
+    version: times?.version ?? null,
+    cells: features.map(({ position }): Cell => (position < seen ? (cells[position] ?? null) : null)),
+  };
+}
+
+/** Reports the rows last to first, from one scratch buffer that is overwritten at once. */
+function gather(answer: LookupAnswer, selection: Selection, lookup: Lookup): void {
+  const { view, samples, rows, olderFeatures } = lookup;
+  const encoder = new RecordEncoder(view);
+  const older = olderView(view, olderFeatures);
+  const olderEncoder = new RecordEncoder(older);
+  const scratch = new Uint8Array(100_000);
+  answer.begin(
+    selection,
+    rows.map(({ id }) => id),
+  );
+  for (let row = rows.length - 1; row >= 0; row--) {
+    const { outcome, sample: n } = rows[row] ?? { outcome: 'unreported', sample: 0 };
+    const sample = samples[n];
+    if (sample === undefined || outcome === 'unreported') continue;
+    if (outcome === 'absent' || outcome === 'unavailable') {
+      answer[outcome](row);
+      continue;
+    }
+    const cut = { ...sample, cells: sample.cells.slice(0, olderFeatures) };
+    const bytes =
+      outcome === 'tombstone'
+        ? encodeTombstone(sample.times.version, 1, 2)
+        : outcome === 'older'
+          ? olderEncoder.encode(draftOf(older, cut), sample.times)
+          : encoder.encode(draftOf(view, sample), sample.times);
+    scratch.set(bytes, 3 + (row % 5));
+    answer.present(row, scratch, 3 + (row % 5), bytes.length);
+    scratch.fill(0xee);
+  }
+  expect(answer.pending).toBe(rows.filter(({ outcome }) => outcome === 'unreported').length);
+}
+
+function generatedCell(column: GeneratedColumn, { kind, length }: Feature, row: number): Cell {
+  if (column.nullCount() > 0 && ((column.nulls(row >> 3) ?? 0) & (1 << (row & 7))) !== 0) return null;
+  switch (kind) {
+    case 'bool':
+      return column.bools(row) === 1;
+    case 'int64':
+      return Number(column.int64s(row));
+    case 'float32':
+      return column.float32s(row);
+    case 'float64':
+      return column.float64s(row);
+    case 'string':
+      return column.strings(row);
+    case 'bytes':
+      return column.bytes(row)?.dataArray()?.slice() ?? null;
+    case 'embedding':
+      return Array.from({ length }, (_, n) => column.embeddings(row * length + n) ?? 0);
+  }
+}
+
+function generated(bytes: Uint8Array): GeneratedAnswer {
+  const buffer = new flatbuffers.ByteBuffer(bytes);
+  expect(buffer.__has_identifier('HRLA')).toBe(true);
+  return GeneratedAnswer.getRootAsLookupAnswer(buffer);
+}
+
+const answer = new LookupAnswer();
+const writer = new JsonWriter();
+
+function jsonOf(of: LookupAnswer): unknown {
+  return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(lookupJson(writer, of)));
+}
+
+/** Cells as JSON.parse gives them, float32 rounded to what it was. */
+function rounded(cell: unknown, { kind }: Feature): unknown {
+  if (kind === 'float32') return typeof cell === 'number' ? Math.fround(cell) : cell;
+  return kind === 'embedding' && Array.isArray(cell) ? cell.map(value => Math.fround(Number(value))) : cell;
+}
+
+describe('a lookup answers what its rows were', () => {
+  test('as JSON', PATIENCE, () => {
+    const property = fc.property(lookupArbitrary, lookup => {
+      const selection = selectFeatures(lookup.view, lookup.names);
+      gather(answer, selection, lookup);
+      const expected = lookup.rows.map(row => expectedRow(lookup, selection, row));
+      const json = jsonOf(answer) as { columns: unknown[][] };
+      const columns = json.columns.map((cells, n) =>
+        cells.map(cell => rounded(cell, selection.features[n] as Feature)),
+      );
+      expect({ ...json, columns }).toEqual({
+        view: 'docs',
+        features: lookup.names,
+        ids: lookup.rows.map(({ id }) => id),
+        statuses: expected.map(({ status }) => STATUSES[status]),
+        versions: expected.map(({ version }) => version),
+        columns: selection.features.map((_, n) => expected.map(({ cells }) => jsonCell(cells[n]))),
+      });
+    });
+    fc.assert(property, RUNS);
+  });
+
+  test('as a FlatBuffer to the generated reader', PATIENCE, () => {
+    const property = fc.property(lookupArbitrary, lookup => {
+      const selection = selectFeatures(lookup.view, lookup.names);
+      const { rows, names } = lookup;
+      gather(answer, selection, lookup);
+      const expected = rows.map(row => expectedRow(lookup, selection, row));
+      const read = generated(answer.finishFlatBuffer());
+      expect(read.view()).toBe('docs');
+      expect(read.schema()).toBe(lookup.view.schema);
+      expect(Array.from({ length: read.featuresLength() }, (_, n) => read.features(n))).toEqual(names);
+      expect(Array.from({ length: read.idsLength() }, (_, n) => read.ids(n))).toEqual(
+        rows.map(({ id }) => id),
+      );
+      expect([...(read.statusesArray() ?? [])]).toEqual(expected.map(({ status }) => status));
+      expect(Array.from({ length: read.versionsLength() }, (_, n) => Number(read.versions(n)))).toEqual(
+        expected.map(({ version }) => version ?? -1),
+      );
+      expect(read.columnsLength()).toBe(names.length);
+      selection.features.forEach((feature, n) => {
+        const column = read.columns(n) ?? new GeneratedColumn();
+        const cells = expected.map(row => row.cells[n] ?? null);
+        expect(rows.map((_, row) => generatedCell(column, feature, row))).toEqual(cells);
+        expect(column.nullCount()).toBe(cells.filter(cell => cell === null).length);
+        expect(column.length()).toBe(feature.length);
+        if (feature.kind === 'float32') expect(column.float32sArray()?.length).toBe(rows.length);
+        if (feature.kind === 'float64') expect(column.float64sArray()?.length).toBe(rows.length);
+        // Null places hold zeros, so nothing of an earlier answer shows.
+        cells.forEach((cell, row) => {
+          if (cell === null && feature.kind === 'float32') expect(column.float32s(row)).toBe(0);
+          if (cell === null && feature.kind === 'string') expect(column.strings(row)).toBe('');
+          if (cell === null && feature.kind === 'bytes') expect(column.bytes(row)?.dataLength()).toBe(0);
+        });
+      });
+    });
+    fc.assert(property, RUNS);
+  });
+});
+
+function lookupOf(types: readonly FeatureType[], cells: readonly Cell[], count: number): Lookup {
+  const view = testView(types.map((type, n) => [`f${n}`, type]));
+  const sample = { cells, tags: [], metadata: undefined, times: TIMES };
+  const row = (n: number): Row => ({ id: `doc-${n}`, outcome: 'present', sample: 0 });
+  const rows = Array.from({ length: count }, (_, n) => row(n));
+  return { view, samples: [sample], rows, names: view.columns.map(({ name }) => name), olderFeatures: 1 };
+}
+
+describe('a lookup', () => {
+  test('answers as the contract shows it', () => {
+    const view = testView([
+      ['hostrank', 'float32'],
+      ['title', 'string'],
+    ]);
+    const sample = { cells: [0.82, 'Zlib'], tags: [], metadata: undefined, times: TIMES };
+    answer.begin(selectFeatures(view), ['a', 'b']);
+    answer.absent(1);
+    answer.present(0, new RecordEncoder(view).encode(draftOf(view, sample), TIMES));
+    expect(Buffer.from(lookupJson(writer, answer)).toString()).toBe(
+      '{"view":"docs","features":["hostrank","title"],"ids":["a","b"],"statuses":["PRESENT","NOT_FOUND"],' +
+        '"versions":[123456789012345,null],"columns":[[0.82,null],["Zlib",null]]}',
+    );
+  });
+
+  test('of no ids, and of no features, is answered', () => {
+    const { view } = lookupOf(['float32', 'string'], [1, 'x'], 0);
+    answer.begin(selectFeatures(view), []);
+    expect(jsonOf(answer)).toMatchObject({ ids: [], columns: [[], []] });
+    answer.begin(selectFeatures(view, []), ['a']);
+    answer.absent(0);
+    expect(jsonOf(answer)).toMatchObject({ ids: ['a'], statuses: ['NOT_FOUND'], columns: [] });
+    expect(generated(answer.finishFlatBuffer()).idsLength()).toBe(1);
+  });
+
+  test('takes a row once', () => {
+    const { view } = lookupOf(['float32'], [1], 0);
+    answer.begin(selectFeatures(view), ['a', 'b']);
+    answer.absent(0);
+    expect(() => answer.unavailable(0)).toThrowError(/reported once/);
+    expect(() => answer.absent(2)).toThrowError(/reported once/);
+  });
+
+  test('grows its buffer as strings come in', () => {
+    const lookup = lookupOf(['string', 'bytes'], ['é'.repeat(1000), new Uint8Array(3000).fill(7)], 500);
+    const fresh = new LookupAnswer();
+    gather(fresh, selectFeatures(lookup.view), lookup);
+    const read = generated(fresh.finishFlatBuffer());
+    for (const row of [0, 250, 499]) {
+      expect(read.columns(0)?.strings(row)).toBe('é'.repeat(1000));
+      expect(read.columns(1)?.bytes(row)?.dataArray()).toEqual(new Uint8Array(3000).fill(7));
+      expect(read.ids(row)).toBe(`doc-${row}`);
+    }
+  });
+
+  test('that would pass the limit is refused, and the next is answered', () => {
+    const tooLarge = expect.objectContaining({ code: 'too-many-ids' });
+    const limited = new LookupAnswer(100_000);
+    const dense = lookupOf(['float32[100]'], [new Array(100).fill(1)], 300);
+    expect(() => gather(limited, selectFeatures(dense.view), dense)).toThrowError(tooLarge);
+    const strings = lookupOf(['string'], ['x'.repeat(1000)], 300);
+    expect(() => gather(limited, selectFeatures(strings.view), strings)).toThrowError(tooLarge);
+    const small = lookupOf(['string'], ['x'], 3);
+    gather(limited, selectFeatures(small.view), small);
+    expect(jsonOf(limited)).toMatchObject({ columns: [['x', 'x', 'x']] });
+    // What no buffer could hold is refused before any memory is asked for.
+    const huge = testView(Array.from({ length: 4096 }, (_, n) => [`f${n}`, 'float32[8192]'] as const));
+    const ids = new Array<string>(10_000).fill('x');
+    expect(() => new LookupAnswer().begin(selectFeatures(huge), ids)).toThrowError(tooLarge);
+    expect(() => lookupJson(new JsonWriter(100), limited)).toThrowError(tooLarge);
+  });
+
+  test('keeps every value of ten thousand rows', () => {
+    const words = seededWords(1);
+    const view = testView([
+      ['a', 'float32'],
+      ['b', 'int64'],
+    ]);
+    const encoder = new RecordEncoder(view);
+    const values = Array.from({ length: 10_000 }, () => [Math.fround(words() / 2 ** 32), words()] as const);
+    answer.begin(
+      selectFeatures(view),
+      values.map((_, n) => String(n)),
+    );
+    values.forEach((cells, row) => {
+      const sample = { cells, tags: [], metadata: undefined, times: TIMES };
+      answer.present(row, encoder.encode(draftOf(view, sample), TIMES));
+    });
+    const { columns } = jsonOf(answer) as { columns: [number[], number[]] };
+    expect(columns[0].map(Math.fround)).toEqual(values.map(([a]) => a));
+    expect(columns[1]).toEqual(values.map(([, b]) => b));
+  });
+});

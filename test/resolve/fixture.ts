@@ -1,0 +1,111 @@
+/** The parts of a lane in the test's own thread: real records, a plain map for the shared table, any tier. */
+import { HybridClock, ManualClock, type Version } from '../../src/base/clock.js';
+import type { Tier, TierWrite } from '../../src/base/tier.js';
+import { type Found, TierChain } from '../../src/resolve/chain.js';
+import type { LaneCache } from '../../src/resolve/lane-cache.js';
+import { LaneViews } from '../../src/resolve/lane-views.js';
+import { ReadResolver } from '../../src/resolve/read-resolver.js';
+import { RecordInspector } from '../../src/resolve/record-inspector.js';
+import { RecordWriter } from '../../src/resolve/record-writer.js';
+import { SingleFlight } from '../../src/resolve/single-flight.js';
+import { recordVersion } from '../../src/views/record-codec.js';
+import type { StoredView } from '../../src/views/schema.js';
+
+export const VIEW: StoredView = {
+  name: 'docs',
+  uid: 3,
+  slot: 1,
+  schema: 1,
+  entity: 'doc',
+  ttlMs: 60_000,
+  features: [
+    ['n', 'int64'],
+    ['text', 'string'],
+  ],
+  l1Bytes: undefined,
+  eviction: 's3-fifo',
+};
+
+export class MapTier implements Tier {
+  readonly name = 'lmdb';
+  readonly kept = new Map<string, TierWrite>();
+  asked = 0;
+
+  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    this.asked += keys.length;
+    return keys.map(key => this.kept.get(Buffer.from(key).toString('hex'))?.value);
+  }
+
+  async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
+    return writes.map(write => {
+      const name = Buffer.from(write.key).toString('hex');
+      const held = this.kept.get(name);
+      if (held !== undefined && held.version >= write.version) return held.version;
+      this.kept.set(name, write);
+      return null;
+    });
+  }
+
+  async deleteMany(keys: readonly Uint8Array[]): Promise<void> {
+    for (const key of keys) this.kept.delete(Buffer.from(key).toString('hex'));
+  }
+
+  async close(): Promise<void> {}
+}
+
+export class MapCache implements LaneCache {
+  readonly kept = new Map<string, Uint8Array>();
+
+  owns(_slot: number, id: string): boolean {
+    return !id.startsWith('other');
+  }
+
+  get(slot: number, id: string): Uint8Array | undefined {
+    return this.kept.get(`${slot}/${id}`);
+  }
+
+  put(slot: number, id: string, value: Uint8Array): void {
+    const held = this.get(slot, id);
+    if (held === undefined || recordVersion(held) <= recordVersion(value))
+      this.kept.set(`${slot}/${id}`, value.slice());
+  }
+
+  remove(slot: number, id: string): boolean {
+    return this.kept.delete(`${slot}/${id}`);
+  }
+
+  removeWhere(slot: number, test: Parameters<LaneCache['removeWhere']>[1]) {
+    const names = [...this.kept.keys()].filter(name => name.startsWith(`${slot}/`));
+    const scan = {
+      removed: 0,
+      step: () => {
+        const name = names.pop();
+        if (name === undefined) return true;
+        const id = Buffer.from(name.slice(`${slot}/`.length));
+        const value = this.kept.get(name) as Uint8Array;
+        const bytes = Buffer.concat([id, value]);
+        if (test(bytes, 0, id.length, id.length, bytes.length) && this.kept.delete(name)) scan.removed++;
+        return false;
+      },
+    };
+    return scan;
+  }
+
+  empty(): void {
+    this.kept.clear();
+  }
+}
+
+export function laneOver(tiers: readonly Tier[]) {
+  const clock = new ManualClock();
+  const inspector = new RecordInspector();
+  const cache = new MapCache();
+  const views = new LaneViews();
+  views.declare(VIEW);
+  const chain = new TierChain(tiers, inspector);
+  const flights = new SingleFlight<Found>(10_000);
+  const versions = new HybridClock(clock);
+  const reads = new ReadResolver({ views, cache, chain, flights, inspector, clock });
+  const writes = new RecordWriter({ views, cache, chain, inspector, clock, versions });
+  return { clock, inspector, cache, views, chain, flights, versions, reads, writes };
+}
