@@ -114,14 +114,16 @@ describe('a full disk', () => {
     expect(await refused.json()).toMatchObject({ type: 'urn:headrace:problem:disk-full' });
     await expectReadable(server, client, ids);
 
-    // Not a byte is left: what is guarded is refused, what is not must not end the process.
+    const other = `${server.url}/v1/views/other`;
+    const declareOther = () =>
+      fetch(other, { method: 'PUT', body: '{"entity":"doc","features":{"a":"bool"}}' });
+    expect((await declareOther()).status).toBe(507);
+
+    // Not a byte is left: also what may use the reserve is refused, and not found out by LMDB.
     disk.fill(0);
     expect(await client.put('doc-2')).toBe(false);
-    await fetch(`${server.url}/v1/views/other`, {
-      method: 'PUT',
-      body: '{"entity":"doc","features":{"a":"bool"}}',
-    });
-    await fetch(`${server.url}/v1/views/other`, { method: 'DELETE' });
+    expect((await declareOther()).status).toBe(507);
+    expect((await fetch(`${server.url}/v1/views/checked`, { method: 'DELETE' })).status).toBe(507);
     await expectReadable(server, client, ids);
 
     disk.empty();
@@ -129,6 +131,10 @@ describe('a full disk', () => {
     expect(await client.load(ids)).toBe(true);
     await client.check(ids);
     expect(client.faults).toEqual([]);
+    expect((await declareOther()).status).toBe(201);
+    disk.fill((FREE_MIN_MIB / 2) * MIB);
+    expect((await fetch(other, { method: 'DELETE' })).status).toBe(204);
+    expect(server.log.filter(({ kind }) => kind === 'down')).toEqual([]);
 
     // Also a start on a full disk serves reads.
     await server.kill();
