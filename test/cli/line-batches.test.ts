@@ -55,4 +55,19 @@ describe('line batches', () => {
     const batches = await collect(cut(`one\n${'x'.repeat(500)}`, [9]), 8, 100);
     expect(batches.flatMap(batch => batch.tooLong)).toEqual([2]);
   });
+
+  it('hand out the whole lines before a break, and then its error', async () => {
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('one\ntw');
+      yield Buffer.from('o\nthr');
+      throw new Error('cut off');
+    }
+    const texts: string[] = [];
+    const read = async () => {
+      for await (const { bytes } of batchesOf(broken(), { batchBytes: 100, lineBytesMax: 1000 }))
+        texts.push(Buffer.from(bytes).toString());
+    };
+    await expect(read()).rejects.toThrow('cut off');
+    expect(texts).toEqual(['one\ntwo\n']);
+  });
 });
