@@ -48,6 +48,8 @@ const PORT_OPTIONS = {
   data: '--port or HEADRACE_PORT',
   admin: '--admin-port or HEADRACE_ADMIN_PORT',
 } as const;
+/** Ctrl-C reaches a server under `npm start` twice, from the terminal and from npm: within this time it is the same. */
+const ECHO_MS = 500;
 /** A write waits for the disk; a client's own deadline answers it earlier. */
 const WRITE_TIMEOUT_MS = 60_000;
 
@@ -57,11 +59,12 @@ export async function serve(config: Config): Promise<void> {
   const log = openLog(config.logLevel);
   const server = await startServer(config, log);
   const { port, adminPort } = server;
-  log.info({ port, adminPort, tookMs: Math.round(performance.now() - began) }, 'ready');
-  let stopping = false;
+  let first: { readonly signal: NodeJS.Signals; readonly atMs: number } | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    const now = performance.now();
+    if (first?.signal === signal && now - first.atMs < ECHO_MS) return;
+    if (first !== undefined) process.exit(1);
+    first = { signal, atMs: now };
     log.info({ signal }, 'stopping');
     server.stop().then(
       () => {
@@ -76,6 +79,8 @@ export async function serve(config: Config): Promise<void> {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Last: whoever reads it may signal at once.
+  log.info({ port, adminPort, tookMs: Math.round(performance.now() - began) }, 'ready');
 }
 
 /**

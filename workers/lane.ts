@@ -60,8 +60,8 @@ function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): Lan
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const environment = openLmdb(data.dataDir);
-  const catalog = new Catalog(environment);
   const guard = new DiskGuard({ directory: data.dataDir, clock, freeBytesMin: data.diskFreeMinBytes });
+  const catalog = new Catalog(environment, guard);
   const lmdb = guardTier(new LmdbTier(environment, guard), data);
 
   const inspector = new RecordInspector();
@@ -76,7 +76,7 @@ function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): Lan
 
   if (emptyCache) for (const { slot } of catalog.views()) cache.empty(slot);
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const housekeeping = lane === 0 ? startHousekeeping(environment, catalog, inspector) : undefined;
+  const housekeeping = lane === 0 ? startHousekeeping(environment, guard, catalog, inspector) : undefined;
   const close = async () => {
     clearInterval(maintenance);
     await housekeeping?.stop();
@@ -98,6 +98,7 @@ function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): Lan
 
 function startHousekeeping(
   environment: ReturnType<typeof openLmdb>,
+  guard: DiskGuard,
   catalog: Catalog,
   inspector: RecordInspector,
 ): { stop(): Promise<void> } {
@@ -105,7 +106,7 @@ function startHousekeeping(
   const isDead = (value: Uint8Array, nowMs: number) =>
     inspector.verify(value) && inspector.expiresAt(value) <= nowMs;
   const housekeeping = new Housekeeping({
-    cleaner: new LmdbCleaner(environment, { isDead }),
+    cleaner: new LmdbCleaner(environment, { isDead, guard }),
     catalog,
     clock: systemClock,
     rest: ms => rest(ms, undefined, { ref: false, signal: stopping.signal }).catch(() => undefined),

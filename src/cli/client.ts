@@ -89,14 +89,16 @@ export function isProblem({ body }: Answer, code: ProblemCode): boolean {
   return body.type === `urn:headrace:problem:${code}`;
 }
 
-/** An error answer in one text: the detail, and a line for each place where there are several. */
+/** An error answer in one text: the detail, and a line for each place that it does not name. */
 export function problemText({ body, status }: Answer): string {
   if (typeof body !== 'object' || body === null || !('detail' in body))
     return `the server answered with status ${status}`;
+  const summary = String(body.detail);
   const errors = 'errors' in body && Array.isArray(body.errors) ? body.errors : [];
-  if (errors.length < 2) return String(body.detail);
-  const places = (errors as { at: string; detail: string }[]).map(({ at, detail }) => `  ${at} ${detail}`);
-  return [String(body.detail), ...places].join('\n');
+  const places = (errors as { at: string; detail: string }[])
+    .filter(({ detail }) => !summary.includes(detail))
+    .map(({ at, detail }) => `  ${at} ${detail}`);
+  return [summary, ...places].join('\n');
 }
 
 /** @throws CliError when the text is no http URL. */

@@ -20,8 +20,8 @@ export interface BatchSizes {
 const STANDARD: BatchSizes = { batchBytes: BATCH_BYTES, lineBytesMax: LINE_BYTES_MAX };
 
 /**
- * Memory is bounded by `lineBytesMax` and a batch, whatever comes. Where the stream breaks, the whole lines before that
- * are handed out first, then its error is thrown.
+ * Memory is bounded by `lineBytesMax` and a batch, whatever comes. Where the stream breaks its error is thrown, and what
+ * came since the last batch is not handed out: of a damaged archive, it may be garbage that reads like records.
  */
 export async function* batchesOf(
   chunks: AsyncIterable<Uint8Array | string>,
@@ -41,19 +41,7 @@ export async function* batchesOf(
     return batch;
   }
 
-  function* takeWhole(): Generator<Batch> {
-    const last = lastNewline(parts);
-    if (last === undefined) return;
-    yield take(last.before);
-    parts = last.after;
-    held = parts.reduce((sum, { length }) => sum + length, 0);
-  }
-
-  let broken: { error: unknown } | undefined;
-  const unbroken = untilBroken(chunks, error => {
-    broken = { error };
-  });
-  for await (const part of unbroken) {
+  for await (const part of chunks) {
     let chunk: Uint8Array = typeof part === 'string' ? Buffer.from(part) : part;
     if (skipping) {
       const end = chunk.indexOf(NEWLINE);
@@ -65,7 +53,13 @@ export async function* batchesOf(
     parts.push(chunk);
     held += chunk.length;
     if (held < sizes.batchBytes) continue;
-    yield* takeWhole();
+    const last = lastNewline(parts);
+    if (last !== undefined) {
+      const { before, after } = last;
+      yield take(before);
+      parts = after;
+      held = after.reduce((sum, { length }) => sum + length, 0);
+    }
     if (held > sizes.lineBytesMax) {
       tooLong.push(line);
       skipping = true;
@@ -73,22 +67,7 @@ export async function* batchesOf(
       held = 0;
     }
   }
-  if (broken !== undefined) {
-    yield* takeWhole();
-    throw broken.error;
-  }
   if (held > 0 || tooLong.length > 0) yield take(parts);
-}
-
-async function* untilBroken<T>(
-  chunks: AsyncIterable<T>,
-  onBroken: (error: unknown) => void,
-): AsyncGenerator<T> {
-  try {
-    yield* chunks;
-  } catch (error) {
-    onBroken(error);
-  }
 }
 
 /** The parts up to and with their last line's end, and what follows it. */

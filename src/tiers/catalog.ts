@@ -5,6 +5,7 @@
  * removing them. The next uid is kept too: a uid is never used again.
  */
 import type { StoredView } from '../views/schema.js';
+import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
 
 const VIEW = 'view/';
@@ -12,12 +13,16 @@ const DROPPED = 'dropped/';
 const NEXT_UID = 'next-uid';
 /** Behind every ASCII text. */
 const END = '\u{10ffff}';
+/** More than the pages that one change makes dirty. */
+const CHANGE_BYTES = 1 << 20;
 
 export class Catalog {
   readonly #environment: LmdbEnvironment;
+  readonly #guard: DiskGuard | undefined;
 
-  constructor(environment: LmdbEnvironment) {
+  constructor(environment: LmdbEnvironment, guard?: DiskGuard) {
     this.#environment = environment;
+    this.#guard = guard;
   }
 
   views(): StoredView[] {
@@ -34,8 +39,12 @@ export class Catalog {
     return this.#list(DROPPED).map(({ key }) => Number(key.slice(DROPPED.length)));
   }
 
-  /** Adds the view or puts it in the place of the one of its name. Resolves when durable. */
+  /**
+   * Adds the view or puts it in the place of the one of its name. Resolves when durable.
+   * @throws HeadraceError `disk-full`, as the other changes do.
+   */
   async put(view: StoredView): Promise<void> {
+    this.#guard?.check(CHANGE_BYTES);
     const { catalog } = this.#environment;
     const nextUid = Math.max(this.nextUid, view.uid + 1);
     await catalog.batch(() => {
@@ -49,6 +58,7 @@ export class Catalog {
     const { catalog } = this.#environment;
     const text = catalog.get(VIEW + view.name);
     if (text === undefined || storedViewFrom(text).uid !== view.uid) return;
+    this.#guard?.checkRemoval(CHANGE_BYTES);
     await catalog.batch(() => {
       catalog.put(DROPPED + view.uid, '');
       catalog.remove(VIEW + view.name);
@@ -57,6 +67,7 @@ export class Catalog {
 
   /** The records of a dropped view are gone. */
   async erased(viewUid: number): Promise<void> {
+    this.#guard?.checkRemoval(CHANGE_BYTES);
     await this.#environment.catalog.remove(DROPPED + viewUid);
   }
 

@@ -57,15 +57,27 @@ export class DiskGuard {
       this.#askedAtMs = now;
       this.#passed = 0;
     }
-    if (this.#free < needed) {
-      throw new HeadraceError(
-        'disk-full',
-        `${Math.floor(this.#free / 1048576)} MiB are free on the disk of ${this.#directory}, ` +
-          `${Math.ceil(needed / 1048576)} MiB are needed; nothing was written`,
-      );
-    }
+    if (this.#free < needed) throw this.#full(this.#free, needed);
     this.#free -= bytes;
     this.#passed += bytes;
+  }
+
+  /**
+   * Lets a removal through that may write `bytes` before it frees others: into the space that is kept free, or else a
+   * disk could not be made emptier once that is reached.
+   * @throws HeadraceError `disk-full`; nothing has been removed then.
+   */
+  checkRemoval(bytes: number): void {
+    const free = this.#freeBytes(this.#directory);
+    if (free < bytes) throw this.#full(free, bytes);
+  }
+
+  #full(free: number, needed: number): HeadraceError {
+    return new HeadraceError(
+      'disk-full',
+      `${Math.floor(free / 1048576)} MiB are free on the disk of ${this.#directory}, ` +
+        `${Math.ceil(needed / 1048576)} MiB are needed; nothing was written`,
+    );
   }
 }
 

@@ -6,6 +6,7 @@
  * the writing transaction, so that a newer write by the record's own lane is never lost.
  */
 import type { Version } from '../base/clock.js';
+import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
 
 export interface SweepStep {
@@ -20,7 +21,11 @@ export interface LmdbCleanerOptions {
   readonly isDead: (value: Uint8Array, nowMs: number) => boolean;
   /** Records a step looks at. */
   readonly stepRecords?: number;
+  readonly guard?: DiskGuard;
 }
+
+/** A removal makes a leaf dirty, and sometimes a branch. */
+const PAGE_BYTES_PER_REMOVAL = 2 * 4096;
 
 const FIRST_KEY = Uint8Array.of(0);
 
@@ -28,27 +33,31 @@ export class LmdbCleaner {
   readonly #environment: LmdbEnvironment;
   readonly #isDead: (value: Uint8Array, nowMs: number) => boolean;
   readonly #stepRecords: number;
+  readonly #guard: DiskGuard | undefined;
   #next: Uint8Array = FIRST_KEY;
 
   constructor(environment: LmdbEnvironment, options: LmdbCleanerOptions) {
     this.#environment = environment;
     this.#isDead = options.isDead;
     this.#stepRecords = options.stepRecords ?? 512;
+    this.#guard = options.guard;
   }
 
-  /** Removes some records of a view that was dropped; 0 when there are none left. Resolves when durable. */
+  /** Removes some records of a view that was dropped; 0 when there are none left. Resolves when durable. @throws `disk-full`. */
   async eraseStep(viewUid: number): Promise<number> {
     const { records } = this.#environment;
     const range = { start: viewPrefix(viewUid), end: viewPrefix(viewUid + 1), limit: this.#stepRecords };
     const keys = [...records.getKeys(range)];
+    this.#guard?.checkRemoval(keys.length * PAGE_BYTES_PER_REMOVAL);
     let last: Promise<boolean> | undefined;
     for (const key of keys) last = records.remove(key);
     await last;
     return keys.length;
   }
 
-  /** Looks at the next few records of the whole store and removes what is dead. */
+  /** Looks at the next few records of the whole store and removes what is dead. @throws `disk-full`. */
   async sweepStep(nowMs: number): Promise<SweepStep> {
+    this.#guard?.checkRemoval(this.#stepRecords * PAGE_BYTES_PER_REMOVAL);
     const { records } = this.#environment;
     const range = { start: this.#next, limit: this.#stepRecords + 1, versions: true };
     const removals: Promise<boolean>[] = [];

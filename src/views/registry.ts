@@ -62,7 +62,12 @@ export class ViewRegistry {
       const view = this.#views.get(name);
       if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
       this.#views.delete(name);
-      await this.#store.drop(storedViewOf(view));
+      try {
+        await this.#store.drop(storedViewOf(view));
+      } catch (error) {
+        this.#views.set(name, view);
+        throw error;
+      }
       this.#store.changed();
     });
   }

@@ -55,4 +55,19 @@ describe('line batches', () => {
     const batches = await collect(cut(`one\n${'x'.repeat(500)}`, [9]), 8, 100);
     expect(batches.flatMap(batch => batch.tooLong)).toEqual([2]);
   });
+
+  it('end with the error of the stream where it breaks, and hand out no more', async () => {
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('one\ntwo\nth');
+      yield Buffer.from('ree\n');
+      throw new Error('cut off');
+    }
+    const texts: string[] = [];
+    const read = async () => {
+      for await (const { bytes } of batchesOf(broken(), { batchBytes: 8, lineBytesMax: 1000 }))
+        texts.push(Buffer.from(bytes).toString());
+    };
+    await expect(read()).rejects.toThrow('cut off');
+    expect(texts).toEqual(['one\ntwo\n']);
+  });
 });

@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly dataDir?: string;
   /** Flags of Node.js itself, before the script. */
   readonly nodeArgs?: readonly string[];
+  /** A command that is given the server's as its arguments, and becomes it (`exec`). */
+  readonly wrapper?: readonly string[];
 }
 
 /** How a process ended. */
@@ -79,9 +81,10 @@ export class ServerProcess {
   #port = 0;
   #adminPort = 0;
 
-  constructor({ env = {}, dataDir = makeDataDir(), nodeArgs = [] }: ServerOptions = {}) {
+  constructor({ env = {}, dataDir = makeDataDir(), nodeArgs = [], wrapper = [] }: ServerOptions = {}) {
     this.dataDir = dataDir;
-    const child = spawn(process.execPath, [...nodeArgs, CLI, 'serve'], {
+    const [command = process.execPath, ...args] = [...wrapper, process.execPath, ...nodeArgs, CLI, 'serve'];
+    const child = spawn(command, args, {
       env: { ...withoutOptions(process.env), ...TEST_DEFAULTS, HEADRACE_DATA_DIR: dataDir, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -126,6 +126,21 @@ describe.each(['auto', 'node'])('shutdown with front %s', front => {
     expect(await server.exited).toEqual({ code: 1, signal: null });
   });
 
+  it('takes the same signal twice at once for one', async () => {
+    const server = await startServerProcess({
+      env: { HEADRACE_FRONT: front, HEADRACE_SHUTDOWN_TIMEOUT: FOREVER },
+    });
+    await new CheckedClient(server.url, new Ledger()).declare();
+    const held = await beginLoad(server);
+    await fetch(`${server.url}/v1/views`);
+    server.signal('SIGINT');
+    server.signal('SIGINT');
+    await draining(server);
+    await held.finish();
+    expect((await held.client.answer('POST'))?.status).toBe(200);
+    expect(await server.exited).toEqual({ code: 0, signal: null });
+  });
+
   it('under traffic loses nothing that it has acknowledged', async () => {
     console.log(`seed ${SEED}`);
     const random = new Seeded(SEED);
