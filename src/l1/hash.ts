@@ -13,6 +13,8 @@ import { assert } from '../base/assert.js';
 import { KEY_BYTES_MAX } from './layout.js';
 
 const KEY_WORDS_MAX = (KEY_BYTES_MAX + 1) / 4;
+/** Made once: a message put together at every call is garbage at every call. */
+const TOO_LONG = `a key has at most ${KEY_BYTES_MAX} bytes`;
 
 export class Key {
   /** The key's bytes, zeros up to a word; valid from 0 to `wordLength`. */
@@ -43,7 +45,7 @@ export class Key {
   fromString(slot: number, id: string): void {
     const { length } = id;
     const { words } = this;
-    assert(length <= KEY_BYTES_MAX, `a key has at most ${KEY_BYTES_MAX} bytes`);
+    assert(length <= KEY_BYTES_MAX, TOO_LONG);
     if (slot !== this.#stateSlot) this.#absorbSlot(slot);
     const state = this.#state;
     let v0 = state[0]!;
@@ -96,7 +98,7 @@ export class Key {
   /** The same for a key that is UTF-8 already. */
   fromBytes(slot: number, bytes: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    assert(length >= 0 && length <= KEY_BYTES_MAX, `a key has at most ${KEY_BYTES_MAX} bytes`);
+    assert(length >= 0 && length <= KEY_BYTES_MAX, TOO_LONG);
     assert(start >= 0 && end <= bytes.length, 'the key lies within the bytes');
     const target = this.#bytes;
     this.words[length >>> 2] = 0;
@@ -106,7 +108,7 @@ export class Key {
 
   #encode(slot: number, id: string): void {
     const { read, written } = this.#encoder.encodeInto(id, this.#bytes.subarray(0, KEY_BYTES_MAX));
-    assert(read === id.length, `a key has at most ${KEY_BYTES_MAX} bytes`);
+    assert(read === id.length, TOO_LONG);
     this.#bytes.fill(0, written, (written + 4) & ~3);
     this.hash(slot, this.words, 0, written);
   }

@@ -314,12 +314,12 @@ export class TableView {
 
   /** Word of a cache's line. */
   cacheAt(cache: number): number {
-    assert(cache >= 0 && cache < this.shape.caches, `there is no cache slot ${cache}`);
+    assert(cache >= 0 && cache < this.shape.caches, 'there is no such cache slot');
     return this.places.caches + cache * LINE_WORDS;
   }
 
   shardAt(shard: number): number {
-    assert(shard >= 0 && shard < this.shape.shards, `there is no shard ${shard}`);
+    assert(shard >= 0 && shard < this.shape.shards, 'there is no such shard');
     return this.places.shards + shard * this.places.shardWords;
   }
 }

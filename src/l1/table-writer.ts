@@ -134,7 +134,7 @@ export class TableWriter {
 
   #put(value: Uint8Array, expiresAtMs: number, epochAsked: number | undefined): PutResult {
     this.#assertHeld();
-    assert((value.length & 3) === 0, `a value of ${value.length} bytes is not whole words`);
+    assert((value.length & 3) === 0, 'a value is whole words long');
     const key = this.#key;
     const cache = key.slot;
     const owned = this.#ownedShard();

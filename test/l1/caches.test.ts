@@ -68,7 +68,7 @@ describe('put', () => {
 
   it('refuses a value of half a word', () => {
     const table = openTable();
-    expect(() => table.writer.put(0, 'a', new Uint8Array(6), Infinity)).toThrow('not whole words');
+    expect(() => table.writer.put(0, 'a', new Uint8Array(6), Infinity)).toThrow('whole words');
     expect(() => table.writer.put(4, 'a', new Uint8Array(4), Infinity)).toThrow('no such cache slot');
   });
 
