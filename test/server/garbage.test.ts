@@ -153,7 +153,7 @@ onBothFronts('garbage', subject => {
 
   test('that is no HTTP closes its connection and nothing else', async () => {
     const random = new Seeded(SEED);
-    await manyTimes(3000 * TIMES, 16, async () => {
+    await manyTimes(1500 * TIMES, 16, async () => {
       const raw = await RawClient.connect(subject.server.port);
       const valid = `${random.pick(METHODS)} ${random.pick(PATHS)} HTTP/1.1\r\nHost: x\r\n${random.pick(HEADERS)}\r\n\r\n`;
       await raw.send(random.below(2) === 0 ? bytesOf(random, 200) : mutated(random, valid));
@@ -166,7 +166,7 @@ onBothFronts('garbage', subject => {
 
   test('of valid parts in senseless combinations is answered', async () => {
     const random = new Seeded(SEED + 1);
-    await manyTimes(4000 * TIMES, 8, async () => {
+    await manyTimes(2000 * TIMES, 8, async () => {
       const method = random.pick(random.below(2) === 0 ? ['GET', 'PUT', 'POST'] : METHODS.slice(0, 8));
       const path = random.pick(PATHS) + random.pick(QUERIES);
       const headers = Array.from({ length: random.below(4) }, () => random.pick(HEADERS));
@@ -207,7 +207,7 @@ onBothFronts('garbage', subject => {
       ['POST', '/v1/views/docs/records', lines],
     ] as const;
     let accepted = 0;
-    await manyTimes(3000 * TIMES, 8, async () => {
+    await manyTimes(1500 * TIMES, 8, async () => {
       const [method, path, valid] = random.pick(requests);
       const body = mutated(random, valid);
       const answer = await subject.api.request(method, path, body, {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { makeDataDir, ServerProcess, startServerProcess } from './server-process.js';
+import { ServerProcess, startServerProcess } from './server-process.js';
 
 test('starts the real server, gives its ports and ends it', async () => {
   const server = await startServerProcess();
@@ -17,14 +17,4 @@ test('tells what a server said that does not start', async () => {
   const wrong = new ServerProcess({ env: { HEADRACE_LANES: 'many' } });
   await expect(wrong.ready()).rejects.toThrow(/HEADRACE_LANES is 'many'/);
   expect(await wrong.exited).toEqual({ code: 2, signal: null });
-});
-
-test('keeps a data directory from one process to the next', async () => {
-  const dataDir = makeDataDir();
-  const first = await startServerProcess({ dataDir });
-  const body = JSON.stringify({ entity: 'doc', features: { a: 'int64' } });
-  expect((await fetch(`${first.url}/v1/views/docs`, { method: 'PUT', body })).status).toBe(201);
-  expect(await first.kill()).toEqual({ code: null, signal: 'SIGKILL' });
-  const second = await startServerProcess({ dataDir });
-  expect((await fetch(`${second.url}/v1/views/docs`)).status).toBe(200);
 });
