@@ -45,7 +45,7 @@ function lehmer(seed: number): () => number {
 
 function open(
   bytes: number,
-  shards: number,
+  shards: number | undefined,
   recordBytes: number,
 ): { handle: TableHandle; writer: TableWriter } {
   const shape = shapeOf({ bytes, recordBytes, caches: 16, ...(shards === undefined ? {} : { shards }) });
