@@ -45,7 +45,7 @@ function lehmer(seed: number): () => number {
 
 function open(
   bytes: number,
-  shards: number,
+  shards: number | undefined,
   recordBytes: number,
 ): { handle: TableHandle; writer: TableWriter } {
   const shape = shapeOf({ bytes, recordBytes, caches: 16, ...(shards === undefined ? {} : { shards }) });
@@ -176,10 +176,7 @@ function benchPuts(sizes: Sizes): void {
 }
 
 /** Fills to the brim and counts: all memory, the writer's own too, beside keys and values. */
-export function costPerRecord(
-  bytes: number,
-  shards: number,
-): { cost: number; entries: number; crowded: number } {
+export function costPerRecord(bytes: number): { cost: number; entries: number; crowded: number } {
   const { handle, writer } = open(bytes, undefined, 192);
   const caches = new Caches(handle);
   const next = lehmer(SEED);
