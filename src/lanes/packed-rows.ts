@@ -7,12 +7,12 @@
  * so that typed arrays can be laid over their columns.
  */
 
-/** As in `headrace.fbs`. */
-export const ROW = { present: 0, notFound: 1, unavailable: 2 } as const;
+/** As in `headrace.fbs`; and `deferred`, which no client sees: the reply was full, ask again for this row. */
+export const ROW = { present: 0, notFound: 1, unavailable: 2, deferred: 3 } as const;
 export type RowStatus = (typeof ROW)[keyof typeof ROW];
 
 /** A record's bytes, or why there is none. */
-export type Row = Uint8Array | typeof ROW.notFound | typeof ROW.unavailable;
+export type Row = Uint8Array | typeof ROW.notFound | typeof ROW.unavailable | typeof ROW.deferred;
 
 const ENTRY_BYTES = 8;
 

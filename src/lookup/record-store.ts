@@ -75,7 +75,9 @@ export class RecordStore {
    * @throws HeadraceError `overloaded`, `deadline`, `unavailable`.
    */
   async fetch(view: View, id: string): Promise<Uint8Array | undefined> {
-    const rows = await this.#lanes.read(this.#laneOf(view, id), view, [id], this.#deadline());
+    const [lane, deadlineMs] = [this.#laneOf(view, id), this.#deadline()];
+    let rows = await this.#lanes.read(lane, view, [id], deadlineMs);
+    while (rows.status(0) === ROW.deferred) rows = await this.#lanes.read(lane, view, [id], deadlineMs);
     if (rows.status(0) === ROW.unavailable)
       throw new HeadraceError('unavailable', `the record ${id} cannot be read now`);
     return rows.record(0);
@@ -117,15 +119,31 @@ export class RecordStore {
     const outcome: LookupMisses = { count: 0, failure: undefined };
     const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));
     await Promise.all(
-      asked.map(async ({ ofLane: { ids, rows }, lane }) => {
-        outcome.count += ids.length;
-        const found = await this.#lanes.read(lane, view, ids, deadlineMs).catch(headraceError);
-        if (!(found instanceof HeadraceError)) return deliver(found, rows, sink);
-        outcome.failure = found;
-        for (const row of rows) sink.unavailable(row);
+      asked.map(async ({ ofLane, lane }) => {
+        outcome.count += ofLane.ids.length;
+        outcome.failure = (await this.#fetchFrom(lane, view, ofLane, deadlineMs, sink)) ?? outcome.failure;
       }),
     );
     return outcome;
+  }
+
+  /** Asks a lane until it has answered for every row; what went wrong, if anything. */
+  async #fetchFrom(
+    lane: number,
+    view: View,
+    missed: Missed,
+    deadlineMs: number,
+    sink: RowSink,
+  ): Promise<HeadraceError | undefined> {
+    for (let left = missed; left.rows.length > 0; ) {
+      const found = await this.#lanes.read(lane, view, left.ids, deadlineMs).catch(headraceError);
+      if (found instanceof HeadraceError) {
+        for (const row of left.rows) sink.unavailable(row);
+        return found;
+      }
+      left = deliver(found, left, sink);
+    }
+    return undefined;
   }
 
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
@@ -163,12 +181,19 @@ export interface LookupMisses {
   failure: HeadraceError | undefined;
 }
 
-function deliver(found: PackedRows, rows: readonly number[], sink: RowSink): void {
+/** Returns the rows that are to be asked for again. */
+function deliver(found: PackedRows, { ids, rows }: Missed, sink: RowSink): Missed {
+  const deferred = new Missed();
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index]!;
     const status = found.status(index);
     if (status === ROW.present) sink.present(row, found.bytes, found.offset(index), found.length(index));
     else if (status === ROW.notFound) sink.absent(row);
-    else sink.unavailable(row);
+    else if (status === ROW.unavailable) sink.unavailable(row);
+    else {
+      deferred.ids.push(ids[index]!);
+      deferred.rows.push(row);
+    }
   }
+  return deferred;
 }

@@ -1,6 +1,9 @@
 /**
  * Answers a message of reads: what the shared table has by now, then flights under way, then the tiers, once a key.
  *
+ * A reply is bounded: keys are read a few at a time, and once there are `REPLY_BYTES_MAX` the rows that are left are
+ * DEFERRED, for the front to ask for again. However large the records, a lookup of thousands takes little memory.
+ *
  * A row is put into the shared table before it is answered, last of all tiers. The larger version wins there, so that a
  * fill that was slow cannot hide a write that was faster; and as a lane forgets a dropped view before the view's place
  * in the table is given away, no fill can land under another view's name.
@@ -25,6 +28,12 @@ export interface ReadResolverParts {
   readonly clock: Clock;
 }
 
+/** The last keys read may go over it. */
+const REPLY_BYTES_MAX = 16 * 1024 * 1024;
+/** Keys read in one question, by how large records were lately: together about a quarter of a reply. */
+const SLICE_KEYS_MAX = 1024;
+const SLICE_BYTES = REPLY_BYTES_MAX / 4;
+
 /** A key the message asks for and the shared table lacks, and the rows that wait for it. */
 interface Wanted {
   readonly name: string;
@@ -37,6 +46,8 @@ interface Message {
   readonly rows: Row[];
   readonly wanted: Map<string, Wanted>;
   readonly nowMs: number;
+  /** Of the records in `rows`. */
+  bytes: number;
 }
 
 export class ReadResolver {
@@ -44,6 +55,8 @@ export class ReadResolver {
   l1Hits = 0;
   tierHits = 0;
   misses = 0;
+  /** Mean of the records read lately, in bytes; large at first, so that the first question is a small one. */
+  #recordBytes = 65_536;
 
   constructor(parts: ReadResolverParts) {
     this.#parts = parts;
@@ -51,7 +64,7 @@ export class ReadResolver {
 
   read(ops: readonly ReadOp[]): ReadReply | Promise<ReadReply> {
     const nowMs = this.#parts.clock.now();
-    const message: Message = { rows: [], wanted: new Map(), nowMs };
+    const message: Message = { rows: [], wanted: new Map(), nowMs, bytes: 0 };
     const failures = ops.map(op => this.#probe(op, message));
     const reply = (): ReadReply => ({ rows: packRows(message.rows), failures });
     const waits = this.#fetch(message);
@@ -69,10 +82,15 @@ export class ReadResolver {
       const lane = views.get(op.viewUid);
       for (let index = 0; index < op.ids.length; index++) {
         const id = op.ids[index] as string;
+        if (message.bytes > REPLY_BYTES_MAX) {
+          rows[first + index] = ROW.deferred;
+          continue;
+        }
         const cached = cache.get(lane.view.slot, id);
         if (cached !== undefined) {
           this.l1Hits++;
           rows[first + index] = this.#rowOf(cached);
+          message.bytes += cached.byteLength;
           continue;
         }
         const name = `${op.viewUid}/${id}`;
@@ -88,7 +106,7 @@ export class ReadResolver {
 
   /** Asks for everything wanted in one question to the chain. What it answers at once is not waited for. */
   #fetch(message: Message): Promise<void>[] {
-    const { chain, flights } = this.#parts;
+    const { flights } = this.#parts;
     const asked: Wanted[] = [];
     const waits: Promise<void>[] = [];
     for (const wanted of message.wanted.values()) {
@@ -99,13 +117,27 @@ export class ReadResolver {
     if (asked.length === 0) return waits;
     // Too many keys are under way: no tier is bothered with more, and these rows stay UNAVAILABLE.
     if (!flights.hasRoom(asked.length)) return waits;
+    for (let from = 0; from < asked.length; ) {
+      const part = asked.slice(from, from + this.#sliceKeys());
+      from += part.length;
+      if (message.bytes > REPLY_BYTES_MAX) defer(message, part);
+      else waits.push(...this.#ask(message, part));
+    }
+    return waits;
+  }
+
+  #ask(message: Message, asked: readonly Wanted[]): Promise<void>[] {
     const keys = asked.map(({ lane, id }) => storageKey(lane.view.uid, id));
-    const answer = chain.getMany(keys, message.nowMs);
-    if (answer instanceof Promise) return [...waits, ...this.#launch(message, asked, answer)];
+    const answer = this.#parts.chain.getMany(keys, message.nowMs);
+    if (answer instanceof Promise) return this.#launch(message, asked, answer);
     for (let index = 0; index < asked.length; index++) {
       this.#land(message, asked[index] as Wanted, answer[index], true);
     }
-    return waits;
+    return [];
+  }
+
+  #sliceKeys(): number {
+    return Math.max(1, Math.min(SLICE_KEYS_MAX, Math.floor(SLICE_BYTES / this.#recordBytes)));
   }
 
   #launch(message: Message, asked: readonly Wanted[], answer: Promise<Found[]>): Promise<void>[] {
@@ -135,6 +167,9 @@ export class ReadResolver {
     const row =
       found === UNAVAILABLE ? ROW.unavailable : found === undefined ? ROW.notFound : this.#rowOf(found);
     for (const place of wanted.rows) message.rows[place] = row;
+    if (typeof row === 'number') return;
+    message.bytes += row.byteLength * wanted.rows.length;
+    this.#recordBytes += (row.byteLength - this.#recordBytes) / 16;
   }
 
   /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */
@@ -149,4 +184,8 @@ export class ReadResolver {
   #rowOf(record: Uint8Array): Row {
     return this.#parts.inspector.isTombstone(record) ? ROW.notFound : record;
   }
+}
+
+function defer(message: Message, asked: readonly Wanted[]): void {
+  for (const { rows } of asked) for (const place of rows) message.rows[place] = ROW.deferred;
 }
