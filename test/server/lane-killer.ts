@@ -1,7 +1,7 @@
 /**
  * Loaded into the real server before its own code (`node --import`): on SIGUSR2 one of its worker threads, taken at
  * random, dies: ended from outside at whatever instruction it is, or by an exception that nobody catches, or by leaving.
- * Each kill is a line of the log. Worker threads load this file too, and obey.
+ * Each order is a line of the log. Worker threads load this file too, and obey.
  */
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -43,12 +43,15 @@ function killOnSignal(): void {
 
   process.on('SIGUSR2', () => {
     const victim = [...alive][random.below(alive.size)];
-    if (victim === undefined) return;
-    alive.delete(victim);
     // Most from outside: that alone can stop a thread in the middle of a function.
     const manner = random.pick<Manner>(['terminate', 'terminate', 'terminate', 'throw', 'exit']);
-    writeSync(1, `${JSON.stringify({ msg: 'killed', manner })}\n`);
-    if (manner === 'terminate') void victim.terminate();
-    else orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
+    if (victim !== undefined && manner === 'terminate') {
+      alive.delete(victim);
+      void victim.terminate();
+    } else if (victim !== undefined) {
+      // Stays a victim: a thread that is only beginning does not hear it.
+      orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
+    }
+    writeSync(1, `${JSON.stringify({ msg: 'ordered', manner: victim === undefined ? 'none' : manner })}\n`);
   });
 }
