@@ -108,7 +108,7 @@ async function killUnderTraffic(
   const run = async (step: () => Promise<unknown>) => {
     while (lanes.follow().deaths < DEATHS && server.running) {
       kill();
-      await step();
+      await step().catch(error => explain(server, lanes, error));
     }
   };
   const readOne = async () => {
@@ -124,6 +124,20 @@ async function killUnderTraffic(
     run(() => reader.check(Array.from({ length: 100 }, () => random.pick(ids)))),
   ]);
   return hitsWhileDown;
+}
+
+/** A connection that breaks is a fault of the server: says what became of that. */
+async function explain(server: ServerProcess, lanes: LaneLog, error: unknown): Promise<never> {
+  const isAlive = await fetch(`${server.adminUrl}/livez`).then(
+    () => true,
+    () => false,
+  );
+  const ended = isAlive ? 'it is alive' : `it ended: ${JSON.stringify(await server.exited)}`;
+  const log = server.log.slice(-20).map(line => JSON.stringify(line));
+  throw new Error(
+    `the server broke a connection after ${lanes.follow().deaths} deaths; ${ended}\n${log.join('\n')}\n${server.errorOutput.slice(-2000)}`,
+    { cause: error },
+  );
 }
 
 /** Every record is there, can be written, and is then served from shared memory: so in every shard. */
