@@ -61,6 +61,8 @@ class NodeFront implements Front, NodeFrontState {
     this.#server.maxConnections = limits.connectionsMax;
     this.#server.on('connection', socket => this.#accept(socket));
     this.#server.on('request', (req, res) => this.#serve(req, res));
+    // An expectation that is not known is no reason to refuse (RFC 9110, 10.1.1); node would, with an empty 417.
+    this.#server.on('checkExpectation', (req, res) => this.#serve(req, res));
     this.#server.on('timeout', socket => this.#idle(socket));
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket));
   }

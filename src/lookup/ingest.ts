@@ -7,6 +7,7 @@
  * past that `push` says no, and the caller stops reading until `onDrain`.
  */
 import { HeadraceError } from '../base/errors.js';
+import { idProblem } from '../base/keys.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
 import type { IngestResult, LineError } from '../lanes/messages.js';
@@ -34,6 +35,7 @@ export interface IngestOptions {
 const ERRORS_MAX = 100;
 const BUFFER_BYTES = 1 << 18;
 const BUFFER_LINES = 8192;
+const CARRY_BYTES = 4096;
 const IN_FLIGHT_MAX = 3;
 const NEWLINE = 10;
 
@@ -76,8 +78,8 @@ export class Ingest {
   readonly #buffers: LaneBuffer[];
   readonly #totals: IngestTotals = { applied: 0, stale: 0, failed: 0, errors: [] };
   readonly #pending = new Set<Promise<void>>();
-  /** The beginning of a line whose end has not come yet. */
-  #carry: Uint8Array[] = [];
+  /** Begins with the beginning of a line whose end has not come yet: one array, so that tiny chunks cost no more. */
+  #carry: Uint8Array = new Uint8Array(0);
   #carried = 0;
   #line = 1;
   /** Within a line that is too long. */
@@ -99,7 +101,7 @@ export class Ingest {
       this.#endLine(chunk.subarray(start, end + 1));
       start = end + 1;
     }
-    if (start < chunk.length) this.#keep(chunk.slice(start));
+    if (start < chunk.length) this.#keep(chunk.subarray(start));
     return this.#hasRoom();
   }
 
@@ -119,21 +121,29 @@ export class Ingest {
 
   /** The client went away: what was handed to a lane still happens. */
   abort(): void {
-    this.#carry = [];
+    this.#carried = 0;
     for (const buffer of this.#buffers) buffer.take();
   }
 
   #keep(part: Uint8Array): void {
     if (this.#skipping) return;
-    this.#carry.push(part);
-    this.#carried += part.length;
-    if (this.#carried > this.#options.lineBytesMax) this.#tooLong();
+    const carried = this.#carried + part.length;
+    const { lineBytesMax } = this.#options;
+    if (carried > lineBytesMax) return this.#tooLong();
+    if (carried > this.#carry.length) {
+      const grown = new Uint8Array(
+        Math.min(lineBytesMax, Math.max(carried, 2 * this.#carry.length, CARRY_BYTES)),
+      );
+      grown.set(this.#carry.subarray(0, this.#carried));
+      this.#carry = grown;
+    }
+    this.#carry.set(part, this.#carried);
+    this.#carried = carried;
   }
 
   #tooLong(): void {
     this.#fail(this.#line, `is longer than ${this.#options.lineBytesMax} bytes (HEADRACE_LINE_BYTES_MAX)`);
     this.#skipping = true;
-    this.#carry = [];
     this.#carried = 0;
   }
 
@@ -141,8 +151,7 @@ export class Ingest {
   #endLine(rest: Uint8Array): void {
     let line = rest;
     if (this.#skipping) line = new Uint8Array(0);
-    else if (this.#carried > 0) line = Buffer.concat([...this.#carry, rest]);
-    this.#carry = [];
+    else if (this.#carried > 0) line = Buffer.concat([this.#carry.subarray(0, this.#carried), rest]);
     this.#carried = 0;
     if (line.length > this.#options.lineBytesMax + 1) this.#tooLong();
     else if (!isBlank(line)) this.#route(line);
@@ -161,7 +170,7 @@ export class Ingest {
   /** A line without a readable id goes to any lane: it will say what is wrong with it. */
   #laneOf(line: Uint8Array): number {
     const id = readRecordId(line, 0, line.length);
-    if (id === undefined || id.length > 512) return 0;
+    if (id === undefined || idProblem(id) !== undefined) return 0;
     this.#table.key(this.#options.view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
   }

@@ -46,7 +46,11 @@ class Model {
     else if (kind < 994) this.table.writer.maintain(2);
     else if (kind < 996) this.raiseEpoch(cache);
     else if (kind < 999) this.removePrefix(cache, id.slice(0, 2));
-    else this.table.caches.configure(cache, { policy: POLICIES[random(5)]!, budgetBytes: random(3) * 3000 });
+    else
+      this.table.caches.configure(cache, {
+        policy: POLICIES[random(5)]!,
+        budgetBytes: random(3) * Math.floor(this.table.caches.budgetBytesMax / 8),
+      });
   }
 
   get(cache: number, id: string): void {
