@@ -17,8 +17,6 @@ const IDS = 2_000;
 const LINES_MAX = 200;
 /** Between two deaths, so that there is always work to be killed in. */
 const WRITES_BETWEEN_MAX = 12;
-/** The others are up, or about to be. */
-const DOWN_MAX = 2;
 
 /** What the server's log says of its lanes. Read on from where it was read to. */
 class LaneLog {
@@ -96,12 +94,15 @@ async function killUnderTraffic(
   { ids, writer, reader }: Traffic,
 ): Promise<number> {
   const random = new Seeded(SEED);
-  let signals = 0;
+  /** Orders that the next signal waits for. */
+  let awaited = 0;
   let nextKillAt = 0;
   let hitsWhileDown = 0;
   const kill = () => {
-    if (signals > lanes.orders || lanes.down.size > DOWN_MAX || ledger.acknowledged < nextKillAt) return;
-    signals++;
+    // All that were to die have died, and have a successor that is up.
+    if (lanes.deaths < lanes.orders || lanes.orders < awaited || lanes.down.size > 0) return;
+    if (ledger.acknowledged < nextKillAt) return;
+    awaited = lanes.orders + 1;
     nextKillAt = ledger.acknowledged + random.below(WRITES_BETWEEN_MAX);
     server.signal('SIGUSR2');
   };
