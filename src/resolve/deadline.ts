@@ -1,3 +1,4 @@
+/** Work that nobody waits for any more is not begun. */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 
