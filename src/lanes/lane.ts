@@ -314,6 +314,8 @@ export class Lane {
 
   #opened(reply: LaneReply): StartReply {
     if ('kind' in reply && reply.kind === 'failed') throw errorOf(reply.failure);
+    // Closed while it was starting: it must not come up again.
+    if (this.#state === 'closed') throw new HeadraceError('draining', 'the server is shutting down');
     this.#state = 'up';
     this.#isUnsettled = false;
     this.#startFailures = 0;
@@ -362,7 +364,7 @@ export class Lane {
       onEvent({ kind: 'restarted', lane });
     } catch {
       // A thread that ended goes down by itself; one that answered with a failure is ended, and goes down then.
-      if (!thread.isDown) await thread.terminate();
+      if (!thread.isDown && this.#state !== 'closed') await thread.terminate();
     }
   }
 }

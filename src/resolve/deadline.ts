@@ -1,4 +1,4 @@
-/** The check that a lane makes before it begins an op: nobody waits any more for one whose time has passed. */
+/** Work that nobody waits for any more is not begun. */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 

@@ -44,7 +44,7 @@ export class Catalog {
    * @throws HeadraceError `disk-full`, as the other changes do.
    */
   async put(view: StoredView): Promise<void> {
-    this.#guard?.check(CHANGE_BYTES);
+    this.#guard?.checkReserve(CHANGE_BYTES);
     const { catalog } = this.#environment;
     const nextUid = Math.max(this.nextUid, view.uid + 1);
     await catalog.batch(() => {
@@ -58,7 +58,7 @@ export class Catalog {
     const { catalog } = this.#environment;
     const text = catalog.get(VIEW + view.name);
     if (text === undefined || storedViewFrom(text).uid !== view.uid) return;
-    this.#guard?.checkRemoval(CHANGE_BYTES);
+    this.#guard?.checkReserve(CHANGE_BYTES);
     await catalog.batch(() => {
       catalog.put(DROPPED + view.uid, '');
       catalog.remove(VIEW + view.name);
@@ -67,7 +67,7 @@ export class Catalog {
 
   /** The records of a dropped view are gone. */
   async erased(viewUid: number): Promise<void> {
-    this.#guard?.checkRemoval(CHANGE_BYTES);
+    this.#guard?.checkReserve(CHANGE_BYTES);
     await this.#environment.catalog.remove(DROPPED + viewUid);
   }
 

@@ -63,11 +63,11 @@ export class DiskGuard {
   }
 
   /**
-   * Lets a removal through that may write `bytes` before it frees others: into the space that is kept free, or else a
-   * disk could not be made emptier once that is reached.
-   * @throws HeadraceError `disk-full`; nothing has been removed then.
+   * Lets through what is small, or frees space in the end, and may write `bytes`: into the space that is kept free, or
+   * else a disk could not be made emptier once that is reached.
+   * @throws HeadraceError `disk-full`; nothing has been written then.
    */
-  checkRemoval(bytes: number): void {
+  checkReserve(bytes: number): void {
     const free = this.#freeBytes(this.#directory);
     if (free < bytes) throw this.#full(free, bytes);
   }

@@ -48,7 +48,7 @@ export class LmdbCleaner {
     const { records } = this.#environment;
     const range = { start: viewPrefix(viewUid), end: viewPrefix(viewUid + 1), limit: this.#stepRecords };
     const keys = [...records.getKeys(range)];
-    this.#guard?.checkRemoval(keys.length * PAGE_BYTES_PER_REMOVAL);
+    this.#guard?.checkReserve(keys.length * PAGE_BYTES_PER_REMOVAL);
     let last: Promise<boolean> | undefined;
     for (const key of keys) last = records.remove(key);
     await last;
@@ -57,7 +57,7 @@ export class LmdbCleaner {
 
   /** Looks at the next few records of the whole store and removes what is dead. @throws `disk-full`. */
   async sweepStep(nowMs: number): Promise<SweepStep> {
-    this.#guard?.checkRemoval(this.#stepRecords * PAGE_BYTES_PER_REMOVAL);
+    this.#guard?.checkReserve(this.#stepRecords * PAGE_BYTES_PER_REMOVAL);
     const { records } = this.#environment;
     const range = { start: this.#next, limit: this.#stepRecords + 1, versions: true };
     const removals: Promise<boolean>[] = [];

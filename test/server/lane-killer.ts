@@ -1,7 +1,10 @@
 /**
- * Loaded into the real server before its own code (`node --import`): on SIGUSR2 one of its worker threads, taken at
- * random, dies: ended from outside at whatever instruction it is, or by an exception that nobody catches, or by leaving.
- * Each kill is a line of the log. Worker threads load this file too, and obey.
+ * Loaded into the real server before its own code (`node --import`): on SIGUSR2 some of its worker threads, taken at
+ * random, die: ended from outside at whatever instruction they are, or by an exception that nobody catches, or by
+ * leaving. Each order is a line of the log. Worker threads load this file too, and obey.
+ *
+ * Only for threads that have started: one that is ended from outside while lmdb opens its store takes the process with
+ * it (an error that native code cannot throw into a thread that is ending).
  */
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -42,13 +45,14 @@ function killOnSignal(): void {
   syncBuiltinESMExports();
 
   process.on('SIGUSR2', () => {
-    const victim = [...alive][random.below(alive.size)];
-    if (victim === undefined) return;
-    alive.delete(victim);
-    // Most from outside: that alone can stop a thread in the middle of a function.
-    const manner = random.pick<Manner>(['terminate', 'terminate', 'terminate', 'throw', 'exit']);
-    writeSync(1, `${JSON.stringify({ msg: 'killed', manner })}\n`);
-    if (manner === 'terminate') void victim.terminate();
-    else orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
+    const victims = [...alive].filter(() => random.below(2) === 0);
+    if (victims.length === 0) victims.push(...[...alive].slice(0, 1));
+    for (const victim of victims) {
+      // Most from outside: that alone can stop a thread in the middle of a function.
+      const manner = random.pick<Manner>(['terminate', 'terminate', 'terminate', 'throw', 'exit']);
+      writeSync(1, `${JSON.stringify({ msg: 'ordered', manner })}\n`);
+      if (manner === 'terminate') void victim.terminate();
+      else orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
+    }
   });
 }
