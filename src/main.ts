@@ -134,17 +134,11 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   }
 }
 
-/** Few large shards, so that half-filled segments cost little, but enough that every lane has one. */
-const SHARD_BYTES = 4 * 2 ** 20;
-const SHARDS_MAX = 16;
-
 function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHandle {
-  const wanted = Math.max(lanes, Math.min(SHARDS_MAX, l1Bytes / SHARD_BYTES));
-  const shards = 2 ** Math.ceil(Math.log2(wanted));
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
-    const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, shards, caches: viewsMax });
+    const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, caches: viewsMax });
     return createTable(shape, { nowMs: Date.now(), hashKey });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
