@@ -6,8 +6,6 @@ import { HeadraceError } from './errors.js';
 
 export const ID_BYTES_MAX = 512;
 
-const LONE_SURROGATE = /[\uD800-\uDFFF]/u;
-
 /** @throws HeadraceError `bad-id` unless the id is 1 to 512 bytes of well-formed UTF-8. */
 export function checkId(id: string): void {
   const problem = idProblem(id);
@@ -22,7 +20,7 @@ export function idProblem(id: string): string | undefined {
     const bytes = Buffer.byteLength(id);
     if (bytes > ID_BYTES_MAX) return `the id has ${bytes} bytes, ${ID_BYTES_MAX} are allowed`;
   }
-  return LONE_SURROGATE.test(id) ? 'the id has a lone surrogate' : undefined;
+  return id.isWellFormed() ? undefined : 'the id has a lone surrogate';
 }
 
 export function storageKey(viewUid: number, id: string): Buffer {

@@ -113,7 +113,8 @@ export class TableReader {
   #read(nowMs: number, mark: boolean): number {
     const { hashLow, hashHigh, slot } = this.#key;
     const shardAt = this.#shardsAt + (hashHigh & this.#shardMask) * this.#shardWords;
-    const epoch = Atomics.load(this.#table, this.#cachesAt + slot * LINE_WORDS + CACHE.epoch);
+    // A plain load: an aligned word is never torn, and the bucket's version below orders what matters.
+    const epoch = this.#table[this.#cachesAt + slot * LINE_WORDS + CACHE.epoch]!;
     const identity = (slot << EPOCH_SHIFT_CACHE) | (epoch & EPOCH_MASK);
     // In place, not in a function: a double that is handed on may be boxed, and that is an allocation.
     const nowTick = (Math.max(0, (nowMs - this.#startMs) / TICK_MS) | 0) ^ SIGN;

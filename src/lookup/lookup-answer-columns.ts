@@ -69,6 +69,8 @@ export class LookupAnswer {
 
   readonly #limit: number;
   readonly #record = new RecordReader();
+  /** Word of the first row of each float32 column. */
+  #float32sAt: Int32Array = new Int32Array(0);
   #idsAt = 0;
   /** What null places of strings and bytes point to. */
   #emptyAt = 0;
@@ -99,10 +101,14 @@ export class LookupAnswer {
       this.columnsAt = new Int32Array(features);
       this.nullsAt = new Int32Array(features);
       this.nullCounts = new Int32Array(features);
+      this.#float32sAt = new Int32Array(features);
     }
     this.nullCounts.fill(0, 0, features);
     const rowsAt = head.bytes.length;
     this.#place(rowsAt);
+    selection.byKind.float32.forEach((column, n) => {
+      this.#float32sAt[n] = (this.columnsAt[column] ?? 0) >> 2;
+    });
     const fixedEnd = this.#end;
     if (fixedEnd > this.#limit) throw answerTooLarge(this.#limit);
     if (this.bytes.length > KEPT_BYTES_MAX || this.bytes.length < fixedEnd) {
@@ -249,7 +255,11 @@ export class LookupAnswer {
     const start = record.at;
     const { data, hasNulls } = record;
     const { words, columnsAt } = this;
-    const { byKind, indexes, positions } = this.selection;
+    const { byKind, indexes, positions, float32Indexes, float32IndexMax } = this.selection;
+    if (!hasNulls && float32IndexMax < elements && (start & 3) === 0) {
+      scatter(record.words, start >> 2, float32Indexes, words, this.#float32sAt, row);
+      return;
+    }
     const columns = byKind.float32;
     for (let n = 0; n < columns.length; n++) {
       const column = columns[n] ?? 0;
@@ -368,6 +378,25 @@ export class LookupAnswer {
     this.float32s = new Float32Array(memory);
     this.float64s = new Float64Array(memory);
   }
+}
+
+/** Every column's word for one row, four at a time: two thirds of the time of one at a time, measured. */
+function scatter(
+  from: Int32Array,
+  first: number,
+  indexes: Int32Array,
+  to: Int32Array,
+  columnsAt: Int32Array,
+  row: number,
+): void {
+  let n = 0;
+  for (const whole = indexes.length & ~3; n < whole; n += 4) {
+    to[columnsAt[n]! + row] = from[first + indexes[n]!]!;
+    to[columnsAt[n + 1]! + row] = from[first + indexes[n + 1]!]!;
+    to[columnsAt[n + 2]! + row] = from[first + indexes[n + 2]!]!;
+    to[columnsAt[n + 3]! + row] = from[first + indexes[n + 3]!]!;
+  }
+  for (; n < indexes.length; n++) to[columnsAt[n]! + row] = from[first + indexes[n]!]!;
 }
 
 /** The empty string (its length, a zero byte, padding), then the empty blob (its table, its vector's length). */

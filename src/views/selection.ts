@@ -14,6 +14,9 @@ export interface Selection {
   /** Of each feature: its place in its kind's column, and its position in the view. */
   readonly indexes: Int32Array;
   readonly positions: Int32Array;
+  /** Of the float32 features: the index of each, and the largest; -1 when there is none. */
+  readonly float32Indexes: Int32Array;
+  readonly float32IndexMax: number;
   /** Kinds that are asked for. */
   readonly kinds: readonly ColumnKind[];
   /** `{"view":"docs","id":` */
@@ -77,6 +80,7 @@ export function selectionOf(view: View, features: readonly Feature[]): Selection
   features.forEach(({ kind }, place) => {
     byKind[kind].push(place);
   });
+  const float32Indexes = Int32Array.from(byKind.float32, place => features[place]?.index ?? 0);
   const name = JSON.stringify(view.name);
   const names = JSON.stringify(features.map(feature => feature.name));
   return {
@@ -85,6 +89,8 @@ export function selectionOf(view: View, features: readonly Feature[]): Selection
     byKind,
     indexes: Int32Array.from(features, feature => feature.index),
     positions: Int32Array.from(features, feature => feature.position),
+    float32Indexes,
+    float32IndexMax: float32Indexes.reduce((max, index) => Math.max(max, index), -1),
     kinds: COLUMN_KINDS.filter(kind => byKind[kind].length > 0),
     recordHead: Buffer.from(`{"view":${name},"id":`),
     recordNames: features.map((feature, place) =>
