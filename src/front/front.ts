@@ -56,8 +56,8 @@ export interface BodySink {
 }
 
 /**
- * Backpressure: while paused, the client's socket is not read. What is already read may still arrive, a few MiB, and
- * the end with it. That the client has gone away is noticed only when reading goes on.
+ * Backpressure: while paused, nothing is handed on and the client's socket is not read (what is read already, a few
+ * MiB, is held). That the client has gone away is noticed only when reading goes on.
  */
 export interface BodySource {
   pause(): void;

@@ -19,5 +19,9 @@ export function pathTooLong(limitBytes: number): Problem {
 
 export const HANDLER_FAILED = problemOf('internal', 'the request could not be handled; the log says why');
 export const HANDLER_SILENT = problemOf('internal', 'the request was not answered');
+export const BODY_HELD_UP = problemOf(
+  'overloaded',
+  'the body comes faster than it can be taken; send it in parts',
+);
 export const BAD_FRAMING = problemOf('bad-request', 'content-length or transfer-encoding is not allowed so');
 export const BAD_TARGET = problemOf('bad-encoding', 'path and query must be ASCII; percent-encode the rest');

@@ -15,7 +15,8 @@ import { assert } from '../base/assert.js';
 import type { Problem } from '../base/errors.js';
 import { readWhole } from './body-buffer.js';
 import type { Body, BodySink, BodySource, Exchange, Headers } from './front.js';
-import { answerProblem, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
+import { HeldChunks } from './held-chunks.js';
+import { answerProblem, BODY_HELD_UP, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
 import { statusLine } from './status-line.js';
 import type { UwsRequest, UwsResponse } from './uws-api.js';
 
@@ -50,6 +51,8 @@ export class UwsExchange implements Exchange {
   #closing = false;
   #onAbort: (() => void) | undefined;
   #sink: BodySink | undefined;
+  /** Only ever used by exchanges that are kept. */
+  readonly #held = new HeldChunks();
 
   constructor(front: UwsFrontState) {
     this.#front = front;
@@ -124,9 +127,10 @@ export class UwsExchange implements Exchange {
     const res = this.#res;
     if (this.#state !== State.Open || res === undefined) return;
     // Whatever of the body is still to come is read past, so that the next request can be found.
+    this.#sink = undefined;
+    this.#held.clear();
     this.#resume();
     this.#state = State.Answered;
-    this.#sink = undefined;
     this.#onAbort = undefined;
     // While the handler runs the socket is corked already.
     if (this.#req !== undefined) this.#answer(res, status, headers, body);
@@ -169,26 +173,28 @@ export class UwsExchange implements Exchange {
   }
 
   #receive(chunk: ArrayBuffer, last: boolean): void {
-    const sink = this.#sink;
-    if (sink === undefined) return;
-    try {
-      if (chunk.byteLength > 0) sink.chunk(new Uint8Array(chunk), this);
-      if (this.#sink === undefined) return;
-      if (last) {
-        this.#sink = undefined;
-        sink.end(this);
-        return;
-      }
-    } catch (error) {
-      this.#front.onError(error);
-      this.fail(HANDLER_FAILED);
-      return;
-    }
+    if (this.#sink === undefined) return;
+    if (!this.#paused) this.#deliver(new Uint8Array(chunk), last);
+    else if (!this.#held.add(chunk, last)) this.refuse(BODY_HELD_UP);
     // uWebSockets.js arms its timeout of 10 seconds before each chunk, also when paused, and again only after 160 KiB:
     // without this a paused upload, or one of a slow producer, is cut off.
     if (this.#state !== State.Open) return;
     this.#res?.pause();
     if (!this.#paused) this.#res?.resume();
+  }
+
+  #deliver(bytes: Uint8Array, last: boolean): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    try {
+      if (bytes.byteLength > 0) sink.chunk(bytes, this);
+      if (this.#sink === undefined || !last) return;
+      this.#sink = undefined;
+      sink.end(this);
+    } catch (error) {
+      this.#front.onError(error);
+      this.fail(HANDLER_FAILED);
+    }
   }
 
   #pause(): void {
@@ -197,10 +203,13 @@ export class UwsExchange implements Exchange {
     this.#res?.pause();
   }
 
+  /** What came while paused is handed on first; that may pause again. */
   #resume(): void {
     if (this.#state !== State.Open || !this.#paused) return;
     this.#paused = false;
-    this.#res?.resume();
+    const deliver = (bytes: Uint8Array, last: boolean) => this.#deliver(bytes, last);
+    while (!this.#paused && this.#sink !== undefined && this.#held.take(deliver));
+    if (this.#state === State.Open && !this.#paused) this.#res?.resume();
   }
 
   #keep(): void {
@@ -217,6 +226,7 @@ export class UwsExchange implements Exchange {
     const sink = this.#sink;
     const onAbort = this.#onAbort;
     this.#sink = undefined;
+    this.#held.clear();
     this.#onAbort = undefined;
     try {
       sink?.abort();
