@@ -6,17 +6,18 @@
  * copy it.
  */
 
-const HELD_BYTES_MAX = 128 * 1024 * 1024;
+const HELD_BYTES_MAX = 256 * 1024 * 1024;
 /** What uWebSockets.js reads at most at a time. */
 const BLOCK_BYTES = 512 * 1024;
-/** Blocks kept for the next body. */
-const BLOCKS_KEPT_MAX = 48;
+/** Blocks made ahead, enough for most bodies, and blocks kept for the next ones. */
+const BLOCKS_AHEAD = 48;
+const BLOCKS_KEPT_MAX = 256;
 
 /** Made when the first chunk is held. */
 let freeBlocks: Uint8Array[] | undefined;
 
 function touchedBlocks(): Uint8Array[] {
-  return Array.from({ length: BLOCKS_KEPT_MAX }, () => new Uint8Array(BLOCK_BYTES).fill(1));
+  return Array.from({ length: BLOCKS_AHEAD }, () => new Uint8Array(BLOCK_BYTES).fill(1));
 }
 
 interface Held {
