@@ -13,6 +13,7 @@ async function load(name: string | undefined): Promise<RivalServer> {
     case 'fastify-bentocache-objects':
       return (await import('./rivals/fastify-bentocache.js')).serve;
     case 'fastify-ioredis':
+    case 'fastify-ioredis-columns':
       return (await import('./rivals/fastify-ioredis.js')).serve;
     default:
       throw new Error(`there is no rival ${name}`);

@@ -32,8 +32,9 @@ export async function runScenarios(
     skipped.push({ name, reason });
   };
   const rivals = new Set(settings.rivals ? (Object.keys(RIVALS) as RivalName[]) : []);
-  const redis = rivals.has('fastify-ioredis') ? await findRedis() : '';
-  if (typeof redis === 'string' && rivals.delete('fastify-ioredis')) skip('fastify-ioredis', redis);
+  const onRedis = [...rivals].filter(name => name.startsWith('fastify-ioredis'));
+  const redis = onRedis.length > 0 ? await findRedis() : '';
+  for (const name of onRedis) if (typeof redis === 'string' && rivals.delete(name)) skip(name, redis);
 
   const closedLoop = new ClosedLoop();
   try {

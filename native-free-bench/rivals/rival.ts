@@ -15,7 +15,9 @@ export const RIVALS = {
   'bare-uws-params': 'the same, but reads what a server must: path parameters, query, accept header',
   'fastify-bentocache': 'Fastify, bentocache with its memory driver, the body kept ready to send',
   'fastify-bentocache-objects': 'the same as documented: the record kept as an object, sent as JSON',
-  'fastify-ioredis': 'Fastify, ioredis GET of the body; batches by MGET of JSON values',
+  'fastify-ioredis': 'Fastify, ioredis GET of the body; batches by MGET of JSON values, joined unread',
+  'fastify-ioredis-columns':
+    'the same MGET, answered as headrace answers it: columns of the features asked for',
 } as const;
 export type RivalName = keyof typeof RIVALS;
 

@@ -47,7 +47,7 @@ export const batch: Scenario = {
       const closed = await measureClosed(bench, server, {
         connections: CONNECTIONS,
         requests,
-        rivals: ['bare-uws', 'fastify-ioredis'],
+        rivals: ['bare-uws', 'fastify-ioredis', 'fastify-ioredis-columns'],
         documents,
         featureTexts: maker.featureTexts,
       });
