@@ -29,6 +29,7 @@ import {
   STATUSES_SLOT,
   VERSIONS_SLOT,
 } from './lookup-answer-layout.js';
+import { scatter } from './scatter.js';
 
 /** As in `headrace.fbs`. */
 export const RowStatus = { present: 0, notFound: 1, unavailable: 2 } as const;
@@ -378,25 +379,6 @@ export class LookupAnswer {
     this.float32s = new Float32Array(memory);
     this.float64s = new Float64Array(memory);
   }
-}
-
-/** Every column's word for one row, four at a time: two thirds of the time of one at a time, measured. */
-function scatter(
-  from: Int32Array,
-  first: number,
-  indexes: Int32Array,
-  to: Int32Array,
-  columnsAt: Int32Array,
-  row: number,
-): void {
-  let n = 0;
-  for (const whole = indexes.length & ~3; n < whole; n += 4) {
-    to[columnsAt[n]! + row] = from[first + indexes[n]!]!;
-    to[columnsAt[n + 1]! + row] = from[first + indexes[n + 1]!]!;
-    to[columnsAt[n + 2]! + row] = from[first + indexes[n + 2]!]!;
-    to[columnsAt[n + 3]! + row] = from[first + indexes[n + 3]!]!;
-  }
-  for (; n < indexes.length; n++) to[columnsAt[n]! + row] = from[first + indexes[n]!]!;
 }
 
 /** The empty string (its length, a zero byte, padding), then the empty blob (its table, its vector's length). */
