@@ -81,6 +81,21 @@ test('ioredis answers a batch with the records in order', async context => {
   });
 });
 
+test('ioredis answers a batch as columns, as headrace does', async context => {
+  if (typeof redis === 'string') return context.skip(redis);
+  await withRival('fastify-ioredis-columns', async address => {
+    const features = [maker.featureNames[3], maker.featureNames[0]];
+    const body = JSON.stringify({ ids: [599, 10_000].map(documentId), features });
+    const headers = { 'content-type': 'application/json' };
+    const got = await call(address, 'POST', lookupPath(maker), { headers, body });
+    const record: Record<string, number> = JSON.parse(maker.featuresOf(599));
+    expect(JSON.parse(got.body.toString())).toMatchObject({
+      statuses: ['PRESENT', 'NOT_FOUND'],
+      columns: features.map(name => [record[name ?? ''], null]),
+    });
+  });
+});
+
 test('a rival that cannot start is told with its own words', async () => {
   const wrong = { documents: 1, answer, featureTexts: ['not JSON'], redisUrl: '' };
   await expect(startRival('fastify-bentocache', wrong)).rejects.toThrow(/exit code 1.*\n(.|\n)*SyntaxError/);
