@@ -2,23 +2,8 @@
  * What an open-loop run counted: latencies, errors by kind, hits, and the time in each stage where the server told it.
  */
 import { build, type Histogram } from 'hdr-histogram-js';
+import { STAGES, type Stage } from '../../src/observe/stages.js';
 import type { ResponseHead } from './response-parser.js';
-
-/** A request's stages, in order; closed, so that reports of different runs can be laid side by side. */
-export const STAGES = [
-  'parse',
-  'authorise',
-  'l1',
-  'queue',
-  'l2',
-  'l3',
-  'record',
-  'origin',
-  'encode',
-  'write',
-  'total',
-] as const;
-export type Stage = (typeof STAGES)[number];
 
 /** A request without a response: none within the time limit, or the connection broke. */
 export type Failure = 'timeout' | 'broken';

@@ -1,6 +1,7 @@
 /** The report for people: tables of plain text. */
 import type { Histogram } from 'hdr-histogram-js';
-import { STAGE_UNITS_PER_US, STAGES } from '../load/tally.js';
+import { STAGES } from '../../src/observe/stages.js';
+import { STAGE_UNITS_PER_US } from '../load/tally.js';
 import type { RunResult } from '../run.js';
 import { type CaseResult, caseName, type Figure } from '../scenarios/scenario.js';
 import {

@@ -1,22 +1,8 @@
 /**
- * The stages of a request, a closed list, and their times for `Server-Timing`. A request that does not ask for them
+ * The times of a request's stages for `Server-Timing`. A request that does not ask for them
  * costs one comparison: `TIMING_OFF` measures nothing.
  */
-
-export const STAGES = [
-  'parse',
-  'authorise',
-  'l1',
-  'queue',
-  'l2',
-  'l3',
-  'record',
-  'origin',
-  'encode',
-  'write',
-  'total',
-] as const;
-export type Stage = (typeof STAGES)[number];
+import type { Stage } from '../observe/stages.js';
 
 export interface Timing {
   /** Ends a stage that began at the end of the one before. */
