@@ -66,11 +66,14 @@ export class JsonWriter {
 
   /** Bytes that are JSON already. */
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
+    const { length } = bytes;
+    this.#reserve(length);
+    const into = this.#bytes;
+    const at = this.#at;
     // Up to about this length a call into the engine costs more than the loop.
-    if (bytes.length > 32) this.#bytes.set(bytes, this.#at);
-    else for (let place = 0; place < bytes.length; place++) this.#bytes[this.#at + place] = bytes[place] ?? 0;
-    this.#at += bytes.length;
+    if (length > 32) into.set(bytes, at);
+    else for (let place = 0; place < length; place++) into[at + place] = bytes[place]!;
+    this.#at = at + length;
   }
 
   null(): void {

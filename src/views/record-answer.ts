@@ -29,12 +29,20 @@ export function recordJson(
   writer.integer(record.version);
   writer.raw(FEATURES);
   const { features, recordNames } = selection;
+  // Most features are float32: their column is found once, not once a feature.
+  const float32s = record.column('float32');
+  const float32sAt = record.at;
+  const { data, hasNulls } = record;
   for (let place = 0; place < features.length; place++) {
     const feature = features[place];
     const name = recordNames[place];
     if (feature === undefined || name === undefined) break;
     writer.raw(name);
-    if (record.isNull(feature.position) || !writeFeature(writer, feature, record)) writer.null();
+    const { kind, index, position } = feature;
+    if (hasNulls && record.isNull(position)) writer.null();
+    else if (kind === 'float32' && index < float32s) {
+      writer.float32(data.getFloat32(float32sAt + 4 * index, true));
+    } else if (!writeFeature(writer, feature, record)) writer.null();
   }
   writer.raw(END);
   return writer.finish();
