@@ -101,7 +101,7 @@ class UwsFront implements Front, UwsFrontState {
       if (!isFramedPlainly(exchange.method, req)) exchange.refuse(BAD_FRAMING);
       else if (exchange.path.length + exchange.query.length > pathBytesMax) {
         exchange.fail(pathTooLong(pathBytesMax));
-      } else if (NOT_ASCII.test(exchange.path) || NOT_ASCII.test(exchange.query)) exchange.fail(BAD_TARGET);
+      } else if (!isAscii(exchange.path) || !isAscii(exchange.query)) exchange.fail(BAD_TARGET);
       else this.#handler(exchange);
     } catch (error) {
       this.onError(error);
@@ -109,6 +109,11 @@ class UwsFront implements Front, UwsFrontState {
     }
     if (!exchange.settle()) this.#exchange = new UwsExchange(this);
   }
+}
+
+/** Most queries are empty, and a call into the engine's regular expressions is not free. */
+function isAscii(text: string): boolean {
+  return text.length === 0 || !NOT_ASCII.test(text);
 }
 
 /**
