@@ -23,11 +23,15 @@ interface Totals {
   failed: number;
   /** Of the failed lines, those whose number and fault were printed. */
   shown: number;
+  /** Of those, the ones without "features". */
+  bare: number;
 }
 
 const IN_FLIGHT_MAX = 3;
 const ATTEMPTS_MAX = 5;
 const ERRORS_SHOWN_MAX = 100;
+/** Of what is wrong with a line: a line may have every fault there is. */
+const DETAIL_LENGTH_MAX = 200;
 const READ_BYTES = 1 << 18;
 
 /** Resolves to the number of failed lines. */
@@ -49,8 +53,12 @@ export async function load(file: string, options: LoadOptions): Promise<number> 
     source.raw.destroy();
   }
   process.stdout.write(`${summaryText(run.totals, performance.now() - started)}\n`);
+  if (run.totals.bare > 0 && options.flat !== true) process.stderr.write(FLAT_HINT);
   return run.totals.failed;
 }
+
+const FLAT_HINT =
+  'headrace: lines have no "features"; where the features are keys of the line itself, load with --flat\n';
 
 interface Sent {
   readonly batch: Batch;
@@ -61,7 +69,7 @@ interface Sent {
 
 /** One load on its way. Batches are settled in the order of the file, so that errors come by line. */
 class LoadRun {
-  readonly totals: Totals = { applied: 0, stale: 0, failed: 0, shown: 0 };
+  readonly totals: Totals = { applied: 0, stale: 0, failed: 0, shown: 0, bare: 0 };
   readonly #file: string;
   readonly #progress: Progress;
   readonly #waiting: Promise<Sent>[] = [];
@@ -107,7 +115,9 @@ class LoadRun {
   #show(line: number, detail: string): void {
     if (this.totals.shown === ERRORS_SHOWN_MAX) return;
     this.totals.shown++;
-    this.#progress.note(`${this.#file}: line ${line}: ${detail}`);
+    if (detail.includes('features is missing')) this.totals.bare++;
+    const text = detail.length > DETAIL_LENGTH_MAX ? `${detail.slice(0, DETAIL_LENGTH_MAX)}…` : detail;
+    this.#progress.note(`${this.#file}: line ${line}: ${text}`);
   }
 }
 
