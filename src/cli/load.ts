@@ -33,6 +33,7 @@ const ERRORS_SHOWN_MAX = 100;
 /** Of what is wrong with a line: a line may have every fault there is. */
 const DETAIL_LENGTH_MAX = 200;
 const READ_BYTES = 1 << 18;
+const NEWLINE = 10;
 
 /** Resolves to the number of failed lines. */
 export async function load(file: string, options: LoadOptions): Promise<number> {
@@ -82,6 +83,7 @@ class LoadRun {
   async sendAll(url: URL, source: Source, total: number): Promise<void> {
     try {
       for await (const batch of batchesOf(source.bytes)) {
+        if (batch.firstLine === 1 && url.search !== '') refuseNested(batch.bytes, this.#file);
         while (this.#waiting.length >= IN_FLIGHT_MAX) await this.#settleNext(total);
         const position = source.position();
         const sent = send(url, batch).then(answer => ({ batch, answer, position }));
@@ -119,6 +121,21 @@ class LoadRun {
     const text = detail.length > DETAIL_LENGTH_MAX ? `${detail.slice(0, DETAIL_LENGTH_MAX)}…` : detail;
     this.#progress.note(`${this.#file}: line ${line}: ${text}`);
   }
+}
+
+/** No feature is an object: with --flat, all of such a line would be left out, and every feature be null. */
+function refuseNested(bytes: Uint8Array, file: string): void {
+  const end = bytes.indexOf(NEWLINE);
+  let line: unknown;
+  try {
+    line = JSON.parse(Buffer.from(bytes.subarray(0, end < 0 ? bytes.length : end)).toString());
+  } catch {
+    return; // The server says what is wrong with it.
+  }
+  if (typeof line !== 'object' || line === null || !('features' in line)) return;
+  const { features } = line;
+  if (typeof features === 'object' && features !== null && !Array.isArray(features))
+    throw new CliError(`${file}: line 1 has its features under "features"; load without --flat`);
 }
 
 function sizeOf(file: string): number {
@@ -203,7 +220,7 @@ function summaryText({ applied, stale, failed, shown }: Totals, tookMs: number):
   if (all === 0) return '0 records: the file is empty';
   const hidden = failed > shown ? ` (the first ${grouped(shown)} are shown)` : '';
   return (
-    `${grouped(all)} records in ${timeText(tookMs)} (${rateText(all, tookMs)}): ` +
+    `${grouped(all)} record${all === 1 ? '' : 's'} in ${timeText(tookMs)} (${rateText(all, tookMs)}): ` +
     `${grouped(applied)} applied, ${grouped(stale)} stale, ${grouped(failed)} failed${hidden}`
   );
 }

@@ -106,6 +106,16 @@ describe('load', () => {
     expect(told.code).toBe(1);
   });
 
+  it('loads nothing with --flat when the features are not keys of the line', async () => {
+    const file = fileOf('nested.ndjson', '{"id":"nested","features":{"size":1}}\n');
+    expect(await load(file, '--flat')).toMatchObject({
+      code: 2,
+      out: '',
+      error: `headrace: ${file}: line 1 has its features under "features"; load without --flat\n`,
+    });
+    expect((await load(file)).out).toMatch(/^1 record in /);
+  });
+
   it('says what is wrong with a broken archive, and what was loaded before that was found', async () => {
     const whole = readFileSync(SAMPLE);
     const middle = Math.floor(whole.length / 2);
