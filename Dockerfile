@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM node:22-bookworm-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json tsconfig.json ./
+COPY package.json package-lock.json tsconfig.json LICENSE ./
 COPY src src
 COPY workers workers
 COPY native-free-bench native-free-bench
@@ -11,7 +11,7 @@ RUN npm ci && npm prune --omit=dev --ignore-scripts
 FROM node:22-bookworm-slim
 WORKDIR /app
 ENV NODE_ENV=production HEADRACE_HOST=0.0.0.0 HEADRACE_DATA_DIR=/data
-COPY --from=build /app/package.json /app/LICENSE* ./
+COPY --from=build /app/package.json /app/LICENSE ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist/src dist/src
 COPY --from=build /app/dist/workers dist/workers

@@ -113,8 +113,10 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     );
     closers.push(() => admin.close());
     const data = await listen('data', config.host, config.port, () =>
-      openFront(config.front, { host: config.host, port: config.port, limits, handler, onError }, message =>
-        log.warn(message),
+      openFront(
+        config.front,
+        { host: config.host, port: config.port, limits, handler, cacheStatus: true, onError },
+        message => log.warn(message),
       ),
     );
     closers.push(() => data.close());

@@ -23,12 +23,17 @@ interface Totals {
   failed: number;
   /** Of the failed lines, those whose number and fault were printed. */
   shown: number;
+  /** Of those, the ones without "features". */
+  bare: number;
 }
 
 const IN_FLIGHT_MAX = 3;
 const ATTEMPTS_MAX = 5;
 const ERRORS_SHOWN_MAX = 100;
+/** Of what is wrong with a line: a line may have every fault there is. */
+const DETAIL_LENGTH_MAX = 200;
 const READ_BYTES = 1 << 18;
+const NEWLINE = 10;
 
 /** Resolves to the number of failed lines. */
 export async function load(file: string, options: LoadOptions): Promise<number> {
@@ -49,8 +54,12 @@ export async function load(file: string, options: LoadOptions): Promise<number> 
     source.raw.destroy();
   }
   process.stdout.write(`${summaryText(run.totals, performance.now() - started)}\n`);
+  if (run.totals.bare > 0 && options.flat !== true) process.stderr.write(FLAT_HINT);
   return run.totals.failed;
 }
+
+const FLAT_HINT =
+  'headrace: lines have no "features"; where the features are keys of the line itself, load with --flat\n';
 
 interface Sent {
   readonly batch: Batch;
@@ -61,7 +70,7 @@ interface Sent {
 
 /** One load on its way. Batches are settled in the order of the file, so that errors come by line. */
 class LoadRun {
-  readonly totals: Totals = { applied: 0, stale: 0, failed: 0, shown: 0 };
+  readonly totals: Totals = { applied: 0, stale: 0, failed: 0, shown: 0, bare: 0 };
   readonly #file: string;
   readonly #progress: Progress;
   readonly #waiting: Promise<Sent>[] = [];
@@ -74,6 +83,7 @@ class LoadRun {
   async sendAll(url: URL, source: Source, total: number): Promise<void> {
     try {
       for await (const batch of batchesOf(source.bytes)) {
+        if (batch.firstLine === 1 && url.search !== '') refuseNested(batch.bytes, this.#file);
         while (this.#waiting.length >= IN_FLIGHT_MAX) await this.#settleNext(total);
         const position = source.position();
         const sent = send(url, batch).then(answer => ({ batch, answer, position }));
@@ -107,8 +117,25 @@ class LoadRun {
   #show(line: number, detail: string): void {
     if (this.totals.shown === ERRORS_SHOWN_MAX) return;
     this.totals.shown++;
-    this.#progress.note(`${this.#file}: line ${line}: ${detail}`);
+    if (detail.includes('features is missing')) this.totals.bare++;
+    const text = detail.length > DETAIL_LENGTH_MAX ? `${detail.slice(0, DETAIL_LENGTH_MAX)}…` : detail;
+    this.#progress.note(`${this.#file}: line ${line}: ${text}`);
   }
+}
+
+/** No feature is an object: with --flat, all of such a line would be left out, and every feature be null. */
+function refuseNested(bytes: Uint8Array, file: string): void {
+  const end = bytes.indexOf(NEWLINE);
+  let line: unknown;
+  try {
+    line = JSON.parse(Buffer.from(bytes.subarray(0, end < 0 ? bytes.length : end)).toString());
+  } catch {
+    return; // The server says what is wrong with it.
+  }
+  if (typeof line !== 'object' || line === null || !('features' in line)) return;
+  const { features } = line;
+  if (typeof features === 'object' && features !== null && !Array.isArray(features))
+    throw new CliError(`${file}: line 1 has its features under "features"; load without --flat`);
 }
 
 function sizeOf(file: string): number {
@@ -193,7 +220,7 @@ function summaryText({ applied, stale, failed, shown }: Totals, tookMs: number):
   if (all === 0) return '0 records: the file is empty';
   const hidden = failed > shown ? ` (the first ${grouped(shown)} are shown)` : '';
   return (
-    `${grouped(all)} records in ${timeText(tookMs)} (${rateText(all, tookMs)}): ` +
+    `${grouped(all)} record${all === 1 ? '' : 's'} in ${timeText(tookMs)} (${rateText(all, tookMs)}): ` +
     `${grouped(applied)} applied, ${grouped(stale)} stale, ${grouped(failed)} failed${hidden}`
   );
 }

@@ -1,4 +1,18 @@
 /** `Cache-Status` (RFC 9211): where an answer came from, and for how long it stays fresh. */
+import type { Problem } from '../base/errors.js';
+import type { Headers } from './front.js';
+
+const PROBLEM_PREFIX = 'urn:headrace:problem:';
+
+/** A request that the cache passes on because of its method: writes, loads, declarations, invalidations. */
+export const FORWARDED: Headers = ['cache-status', 'headrace; fwd=method'];
+/** The list of views and their definitions, which are not cached. */
+export const BYPASSED: Headers = ['cache-status', 'headrace; fwd=bypass'];
+
+/** Of a problem that came about before anything was looked for; what came of a read says more, and says it itself. */
+export function problemStatus({ type }: Problem): Headers {
+  return ['cache-status', `headrace; detail=${type.slice(PROBLEM_PREFIX.length)}`];
+}
 
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';

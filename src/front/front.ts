@@ -86,6 +86,8 @@ export interface FrontOptions {
   readonly port: number;
   readonly limits: FrontLimits;
   readonly handler: Handler;
+  /** Problems say `cache-status` too, those included that no handler sees; other answers have the handlers' headers. */
+  readonly cacheStatus?: boolean;
   /** A handler that threw: a bug, to be logged. */
   readonly onError: (error: unknown) => void;
 }

@@ -2,8 +2,12 @@
 import type { RecordStore } from '../lookup/record-store.js';
 import { readInvalidation } from '../lookup/request-json.js';
 import type { AnswerError } from './answer-error.js';
+import { FORWARDED } from './cache-status.js';
+import type { Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
+
+const HEADERS: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export interface InvalidateHandlerOptions {
   readonly store: RecordStore;
@@ -20,7 +24,7 @@ export function invalidateHandlers(options: InvalidateHandlerOptions): RouteHand
         Promise.resolve()
           .then(() => store.invalidate(view, readInvalidation(body)))
           .then(
-            invalidated => kept.respond(200, ['content-type', JSON_TYPE], JSON.stringify({ invalidated })),
+            invalidated => kept.respond(200, HEADERS, JSON.stringify({ invalidated })),
             error => answerError(kept, error),
           );
       });

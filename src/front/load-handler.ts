@@ -2,10 +2,13 @@
 import { HeadraceError } from '../base/errors.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { AnswerError } from './answer-error.js';
-import type { BodySource } from './front.js';
+import { FORWARDED } from './cache-status.js';
+import type { BodySource, Headers } from './front.js';
 import { JSON_TYPE, NDJSON_TYPE } from './media.js';
 import { readFlag, readQuery } from './query.js';
 import type { RouteHandlers } from './routes.js';
+
+const HEADERS: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export interface LoadHandlerOptions {
   readonly store: RecordStore;
@@ -31,7 +34,7 @@ export function loadHandlers({
         },
         end: kept => {
           ingest.end().then(
-            totals => kept.respond(200, ['content-type', JSON_TYPE], JSON.stringify(totals)),
+            totals => kept.respond(200, HEADERS, JSON.stringify(totals)),
             error => answerError(kept, error),
           );
         },

@@ -13,6 +13,7 @@ const ABSOLUTE_FORM = /^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i;
 export interface NodeFrontState {
   pending: number;
   draining: boolean;
+  readonly cacheStatus: boolean;
   readonly limits: FrontLimits;
   readonly onError: (error: unknown) => void;
 }
@@ -139,8 +140,8 @@ export class NodeExchange implements Exchange {
     if (!this.#req.complete) this.#boundRest();
   }
 
-  fail(problem: Problem, headers?: Headers): void {
-    answerProblem(this, problem, headers);
+  fail(problem: Problem, headers: Headers = []): void {
+    answerProblem(this, problem, headers, this.#front.cacheStatus);
   }
 
   #write(status: number, headers: Headers, body: Body): void {

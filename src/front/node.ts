@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Problem, problemOf } from '../base/errors.js';
+import { problemStatus } from './cache-status.js';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
 import { NodeExchange, type NodeFrontState } from './node-exchange.js';
 import { BAD_FRAMING, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
@@ -33,6 +34,7 @@ class NodeFront implements Front, NodeFrontState {
   readonly kind = 'node';
   readonly onError: (error: unknown) => void;
   readonly limits: FrontLimits;
+  readonly cacheStatus: boolean;
   pending = 0;
   draining = false;
 
@@ -45,6 +47,7 @@ class NodeFront implements Front, NodeFrontState {
     const { limits } = options;
     this.limits = limits;
     this.onError = options.onError;
+    this.cacheStatus = options.cacheStatus === true;
     this.#handler = options.handler;
     this.#server = createServer({
       maxHeaderSize: limits.headerBytesMax,
@@ -141,7 +144,18 @@ class NodeFront implements Front, NodeFrontState {
     // The answer must not be taken for that of an earlier request, nor go into one that is being sent.
     const ours = others.length === 0 && (first === undefined || first.receiving);
     if (!socket.writable || !ours) socket.destroy();
-    else socket.end(refusal(error.code, this.limits.headerBytesMax), () => socket.destroy());
+    else socket.end(this.#refusal(error.code), () => socket.destroy());
+  }
+
+  #refusal(code: string | undefined): string {
+    const { headerBytesMax } = this.limits;
+    if (code === 'HPE_HEADER_OVERFLOW') {
+      const problem = problemOf('headers-too-large', `the headers have more than ${headerBytesMax} bytes`);
+      return rawAnswer('431 Request Header Fields Too Large', problem, this.cacheStatus);
+    }
+    if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+      return rawAnswer('408 Request Timeout', SLOW_HEADERS, this.cacheStatus);
+    return rawAnswer('400 Bad Request', UNREADABLE, this.cacheStatus);
   }
 
   #connectionOf(socket: Duplex): Connection {
@@ -161,21 +175,13 @@ function doubtOf(req: IncomingMessage): Problem | undefined {
   return host === undefined && req.httpVersion === '1.1' ? NO_HOST : undefined;
 }
 
-function refusal(code: string | undefined, headerBytesMax: number): string {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    const problem = problemOf('headers-too-large', `the headers have more than ${headerBytesMax} bytes`);
-    return rawAnswer('431 Request Header Fields Too Large', problem);
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return rawAnswer('408 Request Timeout', SLOW_HEADERS);
-  return rawAnswer('400 Bad Request', UNREADABLE);
-}
-
-function rawAnswer(status: string, problem: Problem): string {
+function rawAnswer(status: string, problem: Problem, cacheStatus: boolean): string {
   const body = JSON.stringify(problem);
   return [
     `HTTP/1.1 ${status}`,
     'content-type: application/problem+json',
     `content-length: ${body.length}`,
+    ...(cacheStatus ? [problemStatus(problem).join(': ')] : []),
     'connection: close',
     '',
     body,

@@ -1,11 +1,19 @@
 /** How a problem goes over the wire, the same from both fronts. */
 import { type Problem, problemOf } from '../base/errors.js';
+import { problemStatus } from './cache-status.js';
 import type { Exchange, Headers } from './front.js';
 
 const PROBLEM_HEADERS: Headers = ['content-type', 'application/problem+json'];
 
-export function answerProblem(exchange: Exchange, problem: Problem, headers?: Headers): void {
-  const all = headers === undefined ? PROBLEM_HEADERS : [...PROBLEM_HEADERS, ...headers];
+/** @param cacheStatus whether the answer must say one: that of the problem, where `headers` has none. */
+export function answerProblem(
+  exchange: Exchange,
+  problem: Problem,
+  headers: Headers,
+  cacheStatus: boolean,
+): void {
+  const all = [...PROBLEM_HEADERS, ...headers];
+  if (cacheStatus && !headers.includes('cache-status')) all.push(...problemStatus(problem));
   exchange.respond(problem.status, all, JSON.stringify(problem));
 }
 

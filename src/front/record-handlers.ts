@@ -12,7 +12,7 @@ import { RecordReader } from '../views/record-reader.js';
 import type { View } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus } from './cache-status.js';
+import { CacheStatus, FORWARDED } from './cache-status.js';
 import type { Exchange } from './front.js';
 import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
 import { Prefixes } from './prefixes.js';
@@ -118,7 +118,7 @@ class RecordHandlers {
       this.#store.write(view, id, body).then(
         ({ version, applied }) => {
           const answer = JSON.stringify({ id, version, applied });
-          kept.respond(200, ['content-type', JSON_TYPE], answer);
+          kept.respond(200, ['content-type', JSON_TYPE, ...FORWARDED], answer);
         },
         error => this.#answerError(kept, error),
       );
@@ -128,7 +128,7 @@ class RecordHandlers {
   remove(exchange: Exchange, view: View, id: string): void {
     const kept = exchange.later();
     this.#store.remove(view, id).then(
-      () => kept.respond(204, [], ''),
+      () => kept.respond(204, FORWARDED, ''),
       error => this.#answerError(kept, error),
     );
   }

@@ -33,6 +33,7 @@ enum State {
 export interface UwsFrontState {
   pending: number;
   draining: boolean;
+  readonly cacheStatus: boolean;
   readonly onError: (error: unknown) => void;
 }
 
@@ -137,8 +138,8 @@ export class UwsExchange implements Exchange {
     else res.cork(() => this.#answer(res, status, headers, body));
   }
 
-  fail(problem: Problem, headers?: Headers): void {
-    answerProblem(this, problem, headers);
+  fail(problem: Problem, headers: Headers = []): void {
+    answerProblem(this, problem, headers, this.#front.cacheStatus);
   }
 
   #answer(res: UwsResponse, status: number, headers: Headers, body: Body): void {

@@ -3,7 +3,8 @@ import { HeadraceError } from '../base/errors.js';
 import type { ViewRegistry } from '../views/registry.js';
 import { nameProblem, readViewDefinition, viewJson } from '../views/view-json.js';
 import type { AnswerError } from './answer-error.js';
-import type { Exchange } from './front.js';
+import { BYPASSED, FORWARDED } from './cache-status.js';
+import type { Exchange, Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
@@ -13,7 +14,8 @@ export interface ViewHandlerOptions {
   readonly answerError: AnswerError;
 }
 
-const HEADERS = ['content-type', JSON_TYPE];
+const READ: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
+const DECLARED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function viewHandlers({
   views,
@@ -23,11 +25,11 @@ export function viewHandlers({
   function show(exchange: Exchange, name: string): void {
     const view = views.get(name);
     if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
-    exchange.respond(200, HEADERS, viewJson(view));
+    exchange.respond(200, READ, viewJson(view));
   }
 
   function list(exchange: Exchange): void {
-    exchange.respond(200, HEADERS, `{"views":[${views.list().map(viewJson).join(',')}]}`);
+    exchange.respond(200, READ, `{"views":[${views.list().map(viewJson).join(',')}]}`);
   }
 
   function declare(exchange: Exchange, name: string): void {
@@ -35,7 +37,7 @@ export function viewHandlers({
     if (problem !== undefined) throw new HeadraceError('bad-name', `the view's name ${problem}`);
     exchange.readBody(bodyBytesMax, (body, kept) => {
       declared(name, body).then(
-        ({ status, text }) => kept.respond(status, HEADERS, text),
+        ({ status, text }) => kept.respond(status, DECLARED, text),
         error => answerError(kept, error),
       );
     });
@@ -50,7 +52,7 @@ export function viewHandlers({
   function drop(exchange: Exchange, name: string): void {
     const kept = exchange.later();
     views.drop(name).then(
-      () => kept.respond(204, [], ''),
+      () => kept.respond(204, FORWARDED, ''),
       error => answerError(kept, error),
     );
   }

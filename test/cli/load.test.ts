@@ -93,6 +93,29 @@ describe('load', () => {
     expect(told.code).toBe(1);
   });
 
+  it('names --flat when it was forgotten, and cuts what is wrong with a line', async () => {
+    const told = await load(SAMPLE);
+    const lines = told.error.trim().split('\n');
+    expect(lines.pop()).toBe(
+      'headrace: lines have no "features"; where the features are keys of the line itself, load with --flat',
+    );
+    expect(lines).toHaveLength(100);
+    expect(lines[0]?.startsWith(`${SAMPLE}: line 1: version is a string; `)).toBe(true);
+    for (const line of lines) expect(line).toMatch(/: line \d+: .{200}…$/);
+    expect(told.out).toMatch(/ 5,000 failed \(the first 100 are shown\)\n$/);
+    expect(told.code).toBe(1);
+  });
+
+  it('loads nothing with --flat when the features are not keys of the line', async () => {
+    const file = fileOf('nested.ndjson', '{"id":"nested","features":{"size":1}}\n');
+    expect(await load(file, '--flat')).toMatchObject({
+      code: 2,
+      out: '',
+      error: `headrace: ${file}: line 1 has its features under "features"; load without --flat\n`,
+    });
+    expect((await load(file)).out).toMatch(/^1 record in /);
+  });
+
   it('says what is wrong with a broken archive, and what was loaded before that was found', async () => {
     const whole = readFileSync(SAMPLE);
     const middle = Math.floor(whole.length / 2);
