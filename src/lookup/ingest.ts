@@ -38,6 +38,7 @@ const BUFFER_LINES = 8192;
 const CARRY_BYTES = 4096;
 const IN_FLIGHT_MAX = 3;
 const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
 
 /** Lines on their way to one lane. */
 class LaneBuffer {
@@ -129,10 +130,11 @@ export class Ingest {
     if (this.#skipping) return;
     const carried = this.#carried + part.length;
     const { lineBytesMax } = this.#options;
-    if (carried > lineBytesMax) return this.#tooLong();
+    // A carriage return behind the longest line may still be followed by its line feed.
+    if (carried > lineBytesMax + 1) return this.#tooLong();
     if (carried > this.#carry.length) {
       const grown = new Uint8Array(
-        Math.min(lineBytesMax, Math.max(carried, 2 * this.#carry.length, CARRY_BYTES)),
+        Math.min(lineBytesMax + 1, Math.max(carried, 2 * this.#carry.length, CARRY_BYTES)),
       );
       grown.set(this.#carry.subarray(0, this.#carried));
       this.#carry = grown;
@@ -153,7 +155,7 @@ export class Ingest {
     if (this.#skipping) line = new Uint8Array(0);
     else if (this.#carried > 0) line = Buffer.concat([this.#carry.subarray(0, this.#carried), rest]);
     this.#carried = 0;
-    if (line.length > this.#options.lineBytesMax + 1) this.#tooLong();
+    if (contentLength(line) > this.#options.lineBytesMax) this.#tooLong();
     else if (!isBlank(line)) this.#route(line);
     this.#skipping = false;
     this.#line++;
@@ -218,6 +220,12 @@ export class Ingest {
     const { applied, stale } = this.#totals;
     return new HeadraceError(error.code, `${error.message}; ${applied + stale} records were taken before it`);
   }
+}
+
+/** Of a line without its line feed or carriage return and line feed. */
+function contentLength(line: Uint8Array): number {
+  const end = line.at(-1) === NEWLINE ? line.length - 1 : line.length;
+  return line[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
 }
 
 function isBlank(line: Uint8Array): boolean {

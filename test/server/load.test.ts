@@ -173,7 +173,13 @@ onBothFronts(
         sized('f', LINE_BYTES_MAX),
         sized('g', LINE_BYTES_MAX + 1),
       ];
-      for (const body of [lines.join('\n'), Readable.from(lines.map(text => `${text}\n`))]) {
+      const feeds = ['\n', '\r\n'];
+      const bodies = feeds.flatMap(feed => [
+        lines.join(feed),
+        Readable.from(lines.map(text => `${text}${feed}`)),
+        Readable.from(lines.flatMap(text => [text, ...feed])),
+      ]);
+      for (const body of bodies) {
         const { applied, failed, errors } = totals(await api.load(view, body));
         expect([applied, failed, errors.map(({ line }) => line)]).toEqual([4, 4, [2, 4, 6, 8]]);
         for (const { detail } of errors)
