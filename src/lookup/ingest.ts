@@ -30,6 +30,11 @@ export interface IngestOptions {
   readonly deadlineMs: () => number;
   /** There is room again. */
   readonly onDrain: () => void;
+  /**
+   * The load has failed before `end` was called, and what was on its way is settled: nothing more is taken, so the
+   * client need not send the rest. Called once, with what `end` would reject with.
+   */
+  readonly onFailure: (error: unknown) => void;
 }
 
 const ERRORS_MAX = 100;
@@ -86,6 +91,7 @@ export class Ingest {
   /** Within a line that is too long. */
   #skipping = false;
   #failure: unknown;
+  #hasEnded = false;
 
   constructor(table: TableReader, lanes: Lanes, options: IngestOptions) {
     this.#table = table;
@@ -96,7 +102,7 @@ export class Ingest {
 
   /** Takes a chunk, which stays the caller's. False: stop reading until `onDrain`. */
   push(chunk: Uint8Array): boolean {
-    if (this.#failure !== undefined) return true; // the rest is read past, so that the answer can be sent
+    if (this.#failure !== undefined) return true;
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
       this.#endLine(chunk.subarray(start, end + 1));
@@ -111,6 +117,7 @@ export class Ingest {
    * @throws HeadraceError when a lane could not take its lines; its detail says how many had been taken.
    */
   async end(): Promise<IngestTotals> {
+    this.#hasEnded = true;
     if (this.#carried > 0) this.#endLine(new Uint8Array(0));
     for (const lane of this.#buffers.keys()) this.#send(lane);
     await Promise.all(this.#pending);
@@ -186,9 +193,7 @@ export class Ingest {
     buffer.inFlight++;
     const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs()).then(
       result => this.#add(result),
-      error => {
-        this.#failure ??= error;
-      },
+      error => this.#stop(error),
     );
     const tracked = sent.then(() => {
       buffer.inFlight--;
@@ -196,6 +201,16 @@ export class Ingest {
       if (this.#hasRoom()) onDrain();
     });
     this.#pending.add(tracked);
+  }
+
+  #stop(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.abort();
+    // Called within one of the pending: it counts as settled before this goes on.
+    void Promise.all(this.#pending).then(() => {
+      if (!this.#hasEnded) this.#options.onFailure(this.#explained(error));
+    });
   }
 
   #hasRoom(): boolean {
