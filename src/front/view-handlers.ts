@@ -34,10 +34,9 @@ export function viewHandlers({
     const problem = nameProblem(name);
     if (problem !== undefined) throw new HeadraceError('bad-name', `the view's name ${problem}`);
     exchange.readBody(bodyBytesMax, (body, kept) => {
-      declared(name, body).then(
-        ({ status, text }) => kept.respond(status, HEADERS, text),
-        error => answerError(kept, error),
-      );
+      declared(name, body)
+        .then(({ status, text }) => kept.respond(status, HEADERS, text))
+        .catch(error => answerError(kept, error));
     });
   }
 
@@ -49,10 +48,10 @@ export function viewHandlers({
 
   function drop(exchange: Exchange, name: string): void {
     const kept = exchange.later();
-    views.drop(name).then(
-      () => kept.respond(204, [], ''),
-      error => answerError(kept, error),
-    );
+    views
+      .drop(name)
+      .then(() => kept.respond(204, [], ''))
+      .catch(error => answerError(kept, error));
   }
 
   return { views: { GET: list, HEAD: list }, view: { GET: show, HEAD: show, PUT: declare, DELETE: drop } };
