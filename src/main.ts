@@ -200,7 +200,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
     {
       record: recordHandlers(shared),
       records: loadHandlers({ store, lineBytesMax, answerError }),
-      lookup: lookupHandlers(shared),
+      lookup: lookupHandlers({ ...shared, isDeclared: ({ name, uid }) => views.get(name)?.uid === uid }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
     },
