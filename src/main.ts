@@ -165,7 +165,8 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
       opsMax: config.queueMax,
       bytesMax: config.queueBytesMax,
       onExited: lane => releaseLane(table, lane),
-      onEvent: event => log.warn(event, 'a lane changed'),
+      onEvent: event =>
+        event.kind === 'failed' ? log.error(event, 'a lane failed') : log.warn(event, 'a lane changed'),
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

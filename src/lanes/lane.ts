@@ -18,6 +18,7 @@ import { LaneThread, settledWithin } from './lane-thread.js';
 import {
   type ControlReply,
   errorOf,
+  type Failure,
   type LaneReply,
   type LaneTask,
   type ReadReply,
@@ -43,15 +44,15 @@ export interface LaneOptions {
 }
 
 /** For the log. */
-export type LaneEvent =
-  | { readonly kind: 'down'; readonly lane: number; readonly reason: string }
-  | { readonly kind: 'restarted'; readonly lane: number }
-  | {
-      readonly kind: 'backing-off';
-      readonly lane: number;
-      readonly waitMs: number;
-      readonly failures: number;
-    };
+export type LaneEvent = { readonly lane: number } & (
+  | { readonly kind: 'down'; readonly reason: string }
+  | { readonly kind: 'restarted' }
+  | { readonly kind: 'backing-off'; readonly waitMs: number; readonly failures: number }
+  /** A bug, or a thread that answered its start with an error. */
+  | { readonly kind: 'failed'; readonly message: string }
+  /** Something that nobody asked for failed, and is tried again. */
+  | { readonly kind: 'notice'; readonly message: string }
+);
 
 const BACK_OFF_MS_FIRST = 50;
 const BACK_OFF_MS_MAX = 5_000;
@@ -221,7 +222,7 @@ export class Lane {
       const failure = reply.failures[index];
       const count = call.request.ids.length;
       if (failure == null) call.settle(new PackedRows(reply.rows, total, first, count));
-      else call.fail(errorOf(failure));
+      else call.fail(this.#errorOf(failure));
       this.#release(call);
       first += count;
     }
@@ -234,7 +235,9 @@ export class Lane {
       const { results } = await this.#ask<{ results: readonly WriteResult[] }>(thread, task, transfer);
       for (let index = 0; index < calls.length; index++) {
         const call = calls[index] as WriteCall;
-        call.settle(results[index] as WriteResult);
+        const result = results[index] as WriteResult;
+        if (result.kind === 'failed') this.#tellOf(result.failure);
+        call.settle(result);
         this.#release(call);
       }
     } catch (error) {
@@ -265,8 +268,18 @@ export class Lane {
   async #ask<Reply>(thread: LaneThread, task: LaneTask, transfer: readonly ArrayBuffer[]): Promise<Reply> {
     this.tasks++;
     const reply = (await thread.run(task, transfer)) as LaneReply;
-    if ('kind' in reply && reply.kind === 'failed') throw errorOf(reply.failure);
+    if ('kind' in reply && reply.kind === 'failed') throw this.#errorOf(reply.failure);
     return reply as Reply;
+  }
+
+  #errorOf(failure: Failure): HeadraceError {
+    this.#tellOf(failure);
+    return errorOf(failure);
+  }
+
+  /** Clients are told that it failed; only the operator can do something about a bug. */
+  #tellOf({ code, message }: Failure): void {
+    if (code === 'internal') this.#options.onEvent({ kind: 'failed', lane: this.#options.lane, message });
   }
 
   /** Calls whose thread has died are put back once; with any other error they fail. */
@@ -300,12 +313,13 @@ export class Lane {
   }
 
   #launch(): LaneThread {
-    const { lane, lanes, workerUrl, workerData } = this.#options;
+    const { lane, lanes, workerUrl, workerData, onEvent } = this.#options;
     this.#state = 'starting';
     const emptyCache = this.#isUnsettled;
     const onDown = (reason: string) => this.#down(thread, reason);
+    const onNotice = (message: string) => onEvent({ kind: 'notice', lane, message });
     const thread: LaneThread = new LaneThread(
-      { workerUrl, workerData, onDown },
+      { workerUrl, workerData, onDown, onNotice },
       { kind: 'start', lane, lanes, emptyCache },
     );
     this.#thread = thread;
@@ -362,9 +376,11 @@ export class Lane {
       this.#opened((await thread.started) as LaneReply);
       this.restarts++;
       onEvent({ kind: 'restarted', lane });
-    } catch {
+    } catch (error) {
       // A thread that ended goes down by itself; one that answered with a failure is ended, and goes down then.
-      if (!thread.isDown && this.#state !== 'closed') await thread.terminate();
+      if (thread.isDown || this.#state === 'closed') return;
+      onEvent({ kind: 'failed', lane, message: error instanceof Error ? error.message : String(error) });
+      await thread.terminate();
     }
   }
 }

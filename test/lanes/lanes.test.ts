@@ -146,6 +146,34 @@ describe('lanes', () => {
   });
 });
 
+describe('the operator', () => {
+  it('hears of bugs in a lane, whatever was asked, and not of what a client did wrong', async () => {
+    const f = await open({ count: 1 });
+    const view = await f.declare();
+    await expect(f.lanes.read(0, view, ['!bug'], soon())).rejects.toMatchObject({ code: 'internal' });
+    const body = Buffer.from('{"features":{"unknown":1}}');
+    await expect(f.lanes.write(0, view, 'a', body, soon())).rejects.toMatchObject({ code: 'invalid-record' });
+    const message = 'a lane failed: a bug on demand';
+    expect(f.events).toEqual([{ kind: 'failed', lane: 0, message }]);
+  });
+
+  it('hears of housekeeping that fails', async () => {
+    const f = await open();
+    await f.lanes.close();
+    const environment = openLmdb(f.dataDir);
+    await environment.catalog.put('dropped/-1', '');
+    await environment.close();
+    const again = await LanesFixture.open({ dataDir: f.dataDir, count: 1 });
+    while (again.events.length === 0) await new Promise(resolve => setImmediate(resolve));
+    expect(again.events[0]).toEqual({
+      kind: 'notice',
+      lane: 0,
+      message: expect.stringContaining('housekeeping failed'),
+    });
+    await again.close();
+  });
+});
+
 describe('the bounds of a lane', () => {
   it('refuse at once what is too much, and take again when there is room', async () => {
     const f = await open({ count: 1, opsMax: 10, bytesMax: 1_000 });
