@@ -105,9 +105,9 @@ export class Lane {
   }
 
   /** @throws HeadraceError `overloaded`, `unavailable` or `deadline` at once, before anything was taken. */
-  admit(bytes: number, deadlineMs: number): void {
+  admit(bytes: number, deadlineMs: number, isBounded: boolean): void {
     const { opsMax, bytesMax, clock, lane } = this.#options;
-    if (this.#ops >= opsMax || this.#bytes + bytes > bytesMax) {
+    if (isBounded && (this.#ops >= opsMax || this.#bytes + bytes > bytesMax)) {
       this.refused++;
       throw new HeadraceError('overloaded', `lane ${lane} has as much to do as it may take; try again later`);
     }

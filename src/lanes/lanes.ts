@@ -241,7 +241,9 @@ export class Lanes {
   }
 
   async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
-    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs);
+    // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
+    const isBounded = task.kind === 'invalidate' || task.kind === 'stats';
+    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;
   }
@@ -255,9 +257,10 @@ export class Lanes {
     request: Request,
     bytes: number,
     deadlineMs: number,
+    isBounded = true,
   ): Call<Request, Answer> {
     if (this.#isDraining) throw new HeadraceError('draining', 'the server is shutting down');
-    this.#lane(lane).admit(bytes, deadlineMs);
+    this.#lane(lane).admit(bytes, deadlineMs, isBounded);
     const call = new Call<Request, Answer>(request, bytes, deadlineMs, done => this.#deadlines.delete(done));
     this.#deadlines.add(call);
     return call;

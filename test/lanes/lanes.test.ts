@@ -188,6 +188,19 @@ describe('the bounds of a lane', () => {
     expect(f.lanes.stats().lanes[0]).toMatchObject({ ops: 0, bytes: 0, refused: 16 });
   });
 
+  it('do not stop a view from being dropped halfway, on disk but not in every lane', async () => {
+    const f = await open({ opsMax: 1 });
+    const view = await f.declare();
+    // Both lanes are full, of reads that are never answered.
+    const stuck = [0, 1].map(lane => f.lanes.read(lane, view, ['!never'], soon(500)));
+    await f.lanes.drop(storedViewOf(view));
+    expect(await Promise.allSettled(stuck)).toMatchObject(
+      [0, 1].map(() => ({ reason: { code: 'deadline' } })),
+    );
+    await f.lanes.restart(0);
+    await f.lanes.restart(1);
+  });
+
   it('let go of a caller at its deadline, but not of the lane’s work', async () => {
     const f = await open({ count: 1, opsMax: 2 });
     const view = await f.declare();
