@@ -14,6 +14,7 @@
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
+import type { LaneEvent } from './lane-event.js';
 import { LaneThread, settledWithin } from './lane-thread.js';
 import {
   type ControlReply,
@@ -42,17 +43,6 @@ export interface LaneOptions {
   readonly onExited: (lane: number) => void;
   readonly onEvent: (event: LaneEvent) => void;
 }
-
-/** For the log. */
-export type LaneEvent = { readonly lane: number } & (
-  | { readonly kind: 'down'; readonly reason: string }
-  | { readonly kind: 'restarted' }
-  | { readonly kind: 'backing-off'; readonly waitMs: number; readonly failures: number }
-  /** A bug, or a thread that answered its start with an error. */
-  | { readonly kind: 'failed'; readonly message: string }
-  /** Something that nobody asked for failed, and is tried again. */
-  | { readonly kind: 'notice'; readonly message: string }
-);
 
 const BACK_OFF_MS_FIRST = 50;
 const BACK_OFF_MS_MAX = 5_000;
@@ -371,16 +361,21 @@ export class Lane {
 
   async #relaunch(): Promise<void> {
     const { lane, onEvent } = this.#options;
-    const thread = this.#launch();
+    let thread: LaneThread | undefined;
     try {
+      thread = this.#launch();
       this.#opened((await thread.started) as LaneReply);
       this.restarts++;
       onEvent({ kind: 'restarted', lane });
     } catch (error) {
       // A thread that ended goes down by itself; one that answered with a failure is ended, and goes down then.
-      if (thread.isDown || this.#state === 'closed') return;
+      if (thread?.isDown === true || this.#state === 'closed') return;
       onEvent({ kind: 'failed', lane, message: error instanceof Error ? error.message : String(error) });
-      await thread.terminate();
+      if (thread !== undefined) return thread.terminate();
+      // The system gave no thread.
+      this.#state = 'down';
+      this.#startFailures++;
+      this.#restart();
     }
   }
 }

@@ -10,7 +10,8 @@ import { HeadraceError } from '../base/errors.js';
 import type { StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
-import { Lane, type LaneEvent } from './lane.js';
+import { Lane } from './lane.js';
+import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
