@@ -130,7 +130,7 @@ export class Lanes {
     return call.answer;
   }
 
-  /** `body` is the record's JSON without the id; it must stay as it is until this turn of the event loop is over. */
+  /** `body` is the record's JSON without the id; it must stay as it is until the write is answered. */
   async write(
     lane: number,
     view: View,
