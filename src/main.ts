@@ -95,6 +95,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const table = createL1(config);
     const lanes = await openLanes(config, log, table, laneWorker);
     closers.push(() => lanes.close());
+    requireSlots(config, lanes);
     const handler = dataHandler(config, log, table, lanes);
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
@@ -167,12 +168,20 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
       opsMax: config.queueMax,
       bytesMax: config.queueBytesMax,
       onExited: lane => releaseLane(table, lane),
-      onEvent: event => log.warn(event, 'a lane changed'),
+      onEvent: event =>
+        event.kind === 'failed' ? log.error(event, 'a lane failed') : log.warn(event, 'a lane changed'),
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new StartError(`the lanes cannot start on ${config.dataDir}: ${reason}`);
   }
+}
+
+/** A view keeps its slot in L1 for life, and L1 has as many as there may be views. */
+function requireSlots({ viewsMax }: Config, lanes: Lanes): void {
+  const needed = lanes.views().reduce((most, { slot }) => Math.max(most, slot + 1), 0);
+  if (needed > viewsMax)
+    throw new StartError(`HEADRACE_VIEWS_MAX is ${viewsMax}, the views of the data directory need ${needed}`);
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes) {
@@ -202,7 +211,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
     {
       record: recordHandlers(shared),
       records: loadHandlers({ store, lineBytesMax, answerError }),
-      lookup: lookupHandlers(shared),
+      lookup: lookupHandlers({ ...shared, isDeclared: ({ name, uid }) => views.get(name)?.uid === uid }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
     },

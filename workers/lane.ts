@@ -3,14 +3,20 @@
  * The first message is `start`; its answer says which views there are.
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { claimLane } from '../src/l1/lane-owner.js';
 import { TableWriter } from '../src/l1/table-writer.js';
-import { failureOf, type LaneReply, type LaneTask, type StartTask } from '../src/lanes/messages.js';
+import {
+  failureOf,
+  type LaneNotice,
+  type LaneReply,
+  type LaneTask,
+  type StartTask,
+} from '../src/lanes/messages.js';
 import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
 import { guardTier } from '../src/resolve/guard.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
@@ -110,7 +116,7 @@ function startHousekeeping(
     catalog,
     clock: systemClock,
     rest: ms => rest(ms, undefined, { ref: false, signal: stopping.signal }).catch(() => undefined),
-    onError: () => undefined,
+    onError: error => notify(`housekeeping failed: ${error instanceof Error ? error.message : error}`),
   });
   const running = housekeeping.run();
   return {
@@ -120,4 +126,8 @@ function startHousekeeping(
       return running;
     },
   };
+}
+
+function notify(message: string): void {
+  parentPort?.postMessage({ kind: 'notice', message } satisfies LaneNotice);
 }

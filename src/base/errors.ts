@@ -11,7 +11,6 @@ const PROBLEMS = {
   'bad-name': { status: 400, title: 'The name is not allowed' },
   'bad-json': { status: 400, title: 'The body is not valid JSON' },
   'bad-query': { status: 400, title: 'A query parameter is not allowed' },
-  'bad-gzip': { status: 400, title: 'The gzip stream is broken' },
   unauthorised: { status: 401, title: 'The admin key is missing or wrong' },
   'not-found': { status: 404, title: 'There is nothing at this path' },
   'view-not-found': { status: 404, title: 'There is no such view' },

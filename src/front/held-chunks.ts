@@ -3,7 +3,7 @@
  * it finds 512 KiB in it, and looks at the pause only then: a fast client on the same machine can keep it there. The
  * pause takes hold once the system's buffer runs dry, so holding a chunk must take less time than sending it: chunks
  * are copied to memory that was touched before, since the system gives out a new page in the time that it takes to
- * copy it.
+ * copy it. Small chunks share a block: a body sent byte by byte takes no more memory than any other.
  */
 
 const HELD_BYTES_MAX = 256 * 1024 * 1024;
@@ -22,8 +22,8 @@ function touchedBlocks(): Uint8Array[] {
 
 interface Held {
   readonly block: Uint8Array;
-  readonly length: number;
-  readonly last: boolean;
+  length: number;
+  last: boolean;
 }
 
 export class HeldChunks {
@@ -34,16 +34,23 @@ export class HeldChunks {
   add(chunk: ArrayBuffer, last: boolean): boolean {
     const length = chunk.byteLength;
     if (this.#bytes + length > HELD_BYTES_MAX) return false;
+    this.#bytes += length;
+    const newest = this.#chunks.at(-1);
+    if (newest !== undefined && newest.length + length <= newest.block.length) {
+      newest.block.set(new Uint8Array(chunk), newest.length);
+      newest.length += length;
+      newest.last = last;
+      return true;
+    }
     freeBlocks ??= touchedBlocks();
     const free = length <= BLOCK_BYTES ? freeBlocks.pop() : undefined;
     const block = free ?? new Uint8Array(Math.max(length, BLOCK_BYTES));
     block.set(new Uint8Array(chunk));
-    this.#bytes += length;
     this.#chunks.push({ block, length, last });
     return true;
   }
 
-  /** Hands the oldest on, if there is one; its memory is used again afterwards. */
+  /** Hands the oldest bytes on, if there are any; its memory is used again afterwards. */
   take(deliver: (bytes: Uint8Array, last: boolean) => void): boolean {
     const held = this.#chunks.shift();
     if (held === undefined) return false;

@@ -23,10 +23,8 @@ export function invalidateHandlers(options: InvalidateHandlerOptions): RouteHand
         // Within a promise, so that a body that cannot be read is answered like everything else that fails.
         Promise.resolve()
           .then(() => store.invalidate(view, readInvalidation(body)))
-          .then(
-            invalidated => kept.respond(200, HEADERS, JSON.stringify({ invalidated })),
-            error => answerError(kept, error),
-          );
+          .then(invalidated => kept.respond(200, HEADERS, JSON.stringify({ invalidated })))
+          .catch(error => answerError(kept, error));
       });
     },
   };

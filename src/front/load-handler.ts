@@ -27,16 +27,22 @@ export function loadHandlers({
       requireIdentity(exchange.header('content-encoding'));
       const flat = readFlag('flat', readQuery(exchange.query, ['flat']).flat);
       let source: BodySource | undefined;
-      const ingest = store.ingest({ view, flat, lineBytesMax, onDrain: () => source?.resume() });
+      const ingest = store.ingest({
+        view,
+        flat,
+        lineBytesMax,
+        onDrain: () => source?.resume(),
+        onFailure: error => answerError(exchange, error),
+      });
       source = exchange.streamBody({
         chunk: bytes => {
           if (!ingest.push(bytes)) source?.pause();
         },
         end: kept => {
-          ingest.end().then(
-            totals => kept.respond(200, HEADERS, JSON.stringify(totals)),
-            error => answerError(kept, error),
-          );
+          ingest
+            .end()
+            .then(totals => kept.respond(200, HEADERS, JSON.stringify(totals)))
+            .catch(error => answerError(kept, error));
         },
         abort: () => ingest.abort(),
       });

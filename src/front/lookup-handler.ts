@@ -1,4 +1,5 @@
 /** `POST /v1/views/{view}/lookup`: many records in one request, as columns. Hits alone are answered at once. */
+import { HeadraceError } from '../base/errors.js';
 import { LookupAnswer } from '../lookup/lookup-answer-columns.js';
 import { lookupJson } from '../lookup/lookup-answer-json.js';
 import type { LookupMisses, RecordStore } from '../lookup/record-store.js';
@@ -16,6 +17,8 @@ export interface LookupHandlerOptions {
   readonly store: RecordStore;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
+  /** Whether the view has not been dropped. */
+  readonly isDeclared: (view: View) => boolean;
 }
 
 const ALL_HITS = 'headrace; hit; detail=L1';
@@ -51,7 +54,9 @@ class LookupHandler {
   }
 
   #answer(exchange: Exchange, view: View, body: Uint8Array, media: Media, timing: Timing): void {
-    const { store, answerError } = this.#options;
+    const { store, answerError, isDeclared } = this.#options;
+    // The body may have come late, and the view's place in shared memory be another view's by now.
+    if (!isDeclared(view)) throw new HeadraceError('view-not-found', `there is no view ${view.name}`);
     const { ids, features } = readLookup(body, view);
     const answer = this.#answers.pop() ?? new LookupAnswer();
     answer.begin(this.#selections.forFeatures(view, features), ids);

@@ -75,14 +75,14 @@ class RecordHandlers {
   #readBelow(exchange: Exchange, asked: Asked): void {
     const { view, id, media, selection, timing } = asked;
     const kept = exchange.later();
-    this.#store.fetch(view, id).then(
-      record => {
+    this.#store
+      .fetch(view, id)
+      .then(record => {
         if (timing !== TIMING_OFF) timing.lap('l3');
         if (record === undefined) answerMissing(kept, view, id, this.#status.miss);
         else this.#answer(kept, media, selection, id, record, this.#status.miss, timing);
-      },
-      error => this.#answerError(kept, error, ['cache-status', this.#status.failed]),
-    );
+      })
+      .catch(error => this.#answerError(kept, error, ['cache-status', this.#status.failed]));
   }
 
   /** Deleted records stay in shared memory as tombstones, which are shorter than any other record. */
@@ -115,22 +115,22 @@ class RecordHandlers {
 
   write(exchange: Exchange, view: View, id: string): void {
     exchange.readBody(this.#bodyBytesMax, (body, kept) => {
-      this.#store.write(view, id, body).then(
-        ({ version, applied }) => {
+      this.#store
+        .write(view, id, body)
+        .then(({ version, applied }) => {
           const answer = JSON.stringify({ id, version, applied });
           kept.respond(200, ['content-type', JSON_TYPE, ...FORWARDED], answer);
-        },
-        error => this.#answerError(kept, error),
-      );
+        })
+        .catch(error => this.#answerError(kept, error));
     });
   }
 
   remove(exchange: Exchange, view: View, id: string): void {
     const kept = exchange.later();
-    this.#store.remove(view, id).then(
-      () => kept.respond(204, FORWARDED, ''),
-      error => this.#answerError(kept, error),
-    );
+    this.#store
+      .remove(view, id)
+      .then(() => kept.respond(204, FORWARDED, ''))
+      .catch(error => this.#answerError(kept, error));
   }
 }
 

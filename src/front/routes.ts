@@ -35,14 +35,14 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     const slash = path.indexOf('/', PREFIX.length);
     const name = decode(slash < 0 ? path.slice(PREFIX.length) : path.slice(PREFIX.length, slash));
     if (slash < 0) {
-      const handler = handlers.view[exchange.method];
+      const handler = handlerOf(handlers.view, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.view);
       refuseQuery(exchange);
       return handler(exchange, name);
     }
     const view = viewNamed(name);
     if (path.startsWith('records/', slash + 1)) {
-      const handler = handlers.record[exchange.method];
+      const handler = handlerOf(handlers.record, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.record);
       if (exchange.query !== '' && exchange.method !== 'GET' && exchange.method !== 'HEAD')
         refuseQuery(exchange);
@@ -50,7 +50,7 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     }
     const kind = path.slice(slash + 1);
     if (kind !== 'records' && kind !== 'lookup' && kind !== 'invalidate') return unknownPath(exchange);
-    const handler = handlers[kind][exchange.method];
+    const handler = handlerOf(handlers[kind], exchange.method);
     if (handler === undefined) return refuse(exchange, methods[kind]);
     if (kind !== 'records') refuseQuery(exchange);
     return handler(exchange, known(view, name));
@@ -61,7 +61,7 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     try {
       if (path.startsWith(PREFIX)) return onView(exchange, path);
       if (path !== VIEWS) return unknownPath(exchange);
-      const handler = handlers.views[exchange.method];
+      const handler = handlerOf(handlers.views, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.views);
       refuseQuery(exchange);
       handler(exchange);
@@ -70,6 +70,11 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
       exchange.fail(error.problem());
     }
   };
+}
+
+/** A method is any word on the wire: `constructor` is none of ours. */
+function handlerOf<H>(handlers: Readonly<Record<string, H>>, method: string): H | undefined {
+  return Object.hasOwn(handlers, method) ? handlers[method] : undefined;
 }
 
 function allowed(handlers: Readonly<Record<string, unknown>>): string {

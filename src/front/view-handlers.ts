@@ -36,10 +36,9 @@ export function viewHandlers({
     const problem = nameProblem(name);
     if (problem !== undefined) throw new HeadraceError('bad-name', `the view's name ${problem}`);
     exchange.readBody(bodyBytesMax, (body, kept) => {
-      declared(name, body).then(
-        ({ status, text }) => kept.respond(status, DECLARED, text),
-        error => answerError(kept, error),
-      );
+      declared(name, body)
+        .then(({ status, text }) => kept.respond(status, DECLARED, text))
+        .catch(error => answerError(kept, error));
     });
   }
 
@@ -51,10 +50,10 @@ export function viewHandlers({
 
   function drop(exchange: Exchange, name: string): void {
     const kept = exchange.later();
-    views.drop(name).then(
-      () => kept.respond(204, FORWARDED, ''),
-      error => answerError(kept, error),
-    );
+    views
+      .drop(name)
+      .then(() => kept.respond(204, FORWARDED, ''))
+      .catch(error => answerError(kept, error));
   }
 
   return { views: { GET: list, HEAD: list }, view: { GET: show, HEAD: show, PUT: declare, DELETE: drop } };

@@ -9,7 +9,7 @@
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert } from '../base/assert.js';
-import type { LaneTask } from './messages.js';
+import { isLaneNotice, type LaneTask } from './messages.js';
 
 const CONCURRENT_TASKS_MAX = 1 << 20;
 const START_MS_MAX = 10_000;
@@ -19,6 +19,7 @@ export interface LaneThreadOptions {
   readonly workerData: unknown;
   /** Called at once when the thread is failing; it may still be running. No task is taken from here on. */
   readonly onDown: (reason: string) => void;
+  readonly onNotice: (message: string) => void;
 }
 
 export class LaneThread {
@@ -52,6 +53,9 @@ export class LaneThread {
       this.#reason = error instanceof Error ? error.message : String(error);
     });
     pool.on('workerDestroy', goDown);
+    pool.on('message', (message: unknown) => {
+      if (isLaneNotice(message)) options.onNotice(message.message);
+    });
     const started = pool.run(startTask);
     const worker = pool.threads[0];
     assert(worker !== undefined, 'the first task starts a worker');

@@ -14,10 +14,12 @@
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
+import type { LaneEvent } from './lane-event.js';
 import { LaneThread, settledWithin } from './lane-thread.js';
 import {
   type ControlReply,
   errorOf,
+  type Failure,
   type LaneReply,
   type LaneTask,
   type ReadReply,
@@ -41,17 +43,6 @@ export interface LaneOptions {
   readonly onExited: (lane: number) => void;
   readonly onEvent: (event: LaneEvent) => void;
 }
-
-/** For the log. */
-export type LaneEvent =
-  | { readonly kind: 'down'; readonly lane: number; readonly reason: string }
-  | { readonly kind: 'restarted'; readonly lane: number }
-  | {
-      readonly kind: 'backing-off';
-      readonly lane: number;
-      readonly waitMs: number;
-      readonly failures: number;
-    };
 
 const BACK_OFF_MS_FIRST = 50;
 const BACK_OFF_MS_MAX = 5_000;
@@ -104,9 +95,9 @@ export class Lane {
   }
 
   /** @throws HeadraceError `overloaded`, `unavailable` or `deadline` at once, before anything was taken. */
-  admit(bytes: number, deadlineMs: number): void {
+  admit(bytes: number, deadlineMs: number, isBounded: boolean): void {
     const { opsMax, bytesMax, clock, lane } = this.#options;
-    if (this.#ops >= opsMax || this.#bytes + bytes > bytesMax) {
+    if (isBounded && (this.#ops >= opsMax || this.#bytes + bytes > bytesMax)) {
       this.refused++;
       throw new HeadraceError('overloaded', `lane ${lane} has as much to do as it may take; try again later`);
     }
@@ -221,7 +212,7 @@ export class Lane {
       const failure = reply.failures[index];
       const count = call.request.ids.length;
       if (failure == null) call.settle(new PackedRows(reply.rows, total, first, count));
-      else call.fail(errorOf(failure));
+      else call.fail(this.#errorOf(failure));
       this.#release(call);
       first += count;
     }
@@ -234,7 +225,9 @@ export class Lane {
       const { results } = await this.#ask<{ results: readonly WriteResult[] }>(thread, task, transfer);
       for (let index = 0; index < calls.length; index++) {
         const call = calls[index] as WriteCall;
-        call.settle(results[index] as WriteResult);
+        const result = results[index] as WriteResult;
+        if (result.kind === 'failed') this.#tellOf(result.failure);
+        call.settle(result);
         this.#release(call);
       }
     } catch (error) {
@@ -265,8 +258,18 @@ export class Lane {
   async #ask<Reply>(thread: LaneThread, task: LaneTask, transfer: readonly ArrayBuffer[]): Promise<Reply> {
     this.tasks++;
     const reply = (await thread.run(task, transfer)) as LaneReply;
-    if ('kind' in reply && reply.kind === 'failed') throw errorOf(reply.failure);
+    if ('kind' in reply && reply.kind === 'failed') throw this.#errorOf(reply.failure);
     return reply as Reply;
+  }
+
+  #errorOf(failure: Failure): HeadraceError {
+    this.#tellOf(failure);
+    return errorOf(failure);
+  }
+
+  /** Clients are told that it failed; only the operator can do something about a bug. */
+  #tellOf({ code, message }: Failure): void {
+    if (code === 'internal') this.#options.onEvent({ kind: 'failed', lane: this.#options.lane, message });
   }
 
   /** Calls whose thread has died are put back once; with any other error they fail. */
@@ -300,12 +303,13 @@ export class Lane {
   }
 
   #launch(): LaneThread {
-    const { lane, lanes, workerUrl, workerData } = this.#options;
+    const { lane, lanes, workerUrl, workerData, onEvent } = this.#options;
     this.#state = 'starting';
     const emptyCache = this.#isUnsettled;
     const onDown = (reason: string) => this.#down(thread, reason);
+    const onNotice = (message: string) => onEvent({ kind: 'notice', lane, message });
     const thread: LaneThread = new LaneThread(
-      { workerUrl, workerData, onDown },
+      { workerUrl, workerData, onDown, onNotice },
       { kind: 'start', lane, lanes, emptyCache },
     );
     this.#thread = thread;
@@ -357,14 +361,21 @@ export class Lane {
 
   async #relaunch(): Promise<void> {
     const { lane, onEvent } = this.#options;
-    const thread = this.#launch();
+    let thread: LaneThread | undefined;
     try {
+      thread = this.#launch();
       this.#opened((await thread.started) as LaneReply);
       this.restarts++;
       onEvent({ kind: 'restarted', lane });
-    } catch {
+    } catch (error) {
       // A thread that ended goes down by itself; one that answered with a failure is ended, and goes down then.
-      if (!thread.isDown && this.#state !== 'closed') await thread.terminate();
+      if (thread?.isDown === true || this.#state === 'closed') return;
+      onEvent({ kind: 'failed', lane, message: error instanceof Error ? error.message : String(error) });
+      if (thread !== undefined) return thread.terminate();
+      // The system gave no thread.
+      this.#state = 'down';
+      this.#startFailures++;
+      this.#restart();
     }
   }
 }

@@ -10,7 +10,8 @@ import { HeadraceError } from '../base/errors.js';
 import type { StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
-import { Lane, type LaneEvent } from './lane.js';
+import { Lane } from './lane.js';
+import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
@@ -129,7 +130,7 @@ export class Lanes {
     return call.answer;
   }
 
-  /** `body` is the record's JSON without the id; it must stay as it is until this turn of the event loop is over. */
+  /** `body` is the record's JSON without the id; it must stay as it is until the write is answered. */
   async write(
     lane: number,
     view: View,
@@ -241,7 +242,9 @@ export class Lanes {
   }
 
   async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
-    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs);
+    // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
+    const isBounded = task.kind === 'invalidate' || task.kind === 'stats';
+    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;
   }
@@ -255,9 +258,10 @@ export class Lanes {
     request: Request,
     bytes: number,
     deadlineMs: number,
+    isBounded = true,
   ): Call<Request, Answer> {
     if (this.#isDraining) throw new HeadraceError('draining', 'the server is shutting down');
-    this.#lane(lane).admit(bytes, deadlineMs);
+    this.#lane(lane).admit(bytes, deadlineMs, isBounded);
     const call = new Call<Request, Answer>(request, bytes, deadlineMs, done => this.#deadlines.delete(done));
     this.#deadlines.add(call);
     return call;

@@ -149,6 +149,16 @@ export type LaneReply =
   | { readonly kind: 'written'; readonly results: readonly WriteResult[] }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
+/** What a lane's thread says unasked, for the log: something beside its requests failed, and is tried again. */
+export interface LaneNotice {
+  readonly kind: 'notice';
+  readonly message: string;
+}
+
+export function isLaneNotice(message: unknown): message is LaneNotice {
+  return typeof message === 'object' && message !== null && 'kind' in message && message.kind === 'notice';
+}
+
 export function failureOf(error: unknown): Failure {
   if (error instanceof HeadraceError)
     return { code: error.code, message: error.message, errors: error.errors };

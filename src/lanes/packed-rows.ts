@@ -4,7 +4,8 @@
  *     uint32 offset, uint32 length │ … per row │ uint8 status … per row │ records, each on a multiple of 8
  *
  * Offset and length are in bytes of the buffer, 0 and 0 where the status is not PRESENT. Records lie on multiples of 8
- * so that typed arrays can be laid over their columns.
+ * so that typed arrays can be laid over their columns. Rows that are the same array share one copy: a lookup may name
+ * one large record thousands of times.
  */
 
 /** As in `headrace.fbs`; and `deferred`, which no client sees: the reply was full, ask again for this row. */
@@ -17,25 +18,27 @@ export type Row = Uint8Array | typeof ROW.notFound | typeof ROW.unavailable | ty
 const ENTRY_BYTES = 8;
 
 export function packRows(rows: readonly Row[]): ArrayBuffer {
-  const recordsAt = aligned(rows.length * (ENTRY_BYTES + 1));
-  let end = recordsAt;
-  for (const row of rows) if (typeof row !== 'number') end += aligned(row.byteLength);
+  const places = new Map<Uint8Array, number>();
+  let end = aligned(rows.length * (ENTRY_BYTES + 1));
+  for (const row of rows) {
+    if (typeof row === 'number' || places.has(row)) continue;
+    places.set(row, end);
+    end += aligned(row.byteLength);
+  }
   const buffer = new ArrayBuffer(end);
   const bytes = new Uint8Array(buffer);
   const entries = new Uint32Array(buffer, 0, rows.length * 2);
   const statusesAt = rows.length * ENTRY_BYTES;
-  let at = recordsAt;
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index] ?? ROW.notFound;
     if (typeof row === 'number') {
       bytes[statusesAt + index] = row;
       continue;
     }
-    bytes.set(row, at);
-    entries[2 * index] = at;
+    entries[2 * index] = places.get(row) ?? 0;
     entries[2 * index + 1] = row.byteLength;
-    at += aligned(row.byteLength);
   }
+  for (const [row, at] of places) bytes.set(row, at);
   return buffer;
 }
 

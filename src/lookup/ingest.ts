@@ -30,6 +30,11 @@ export interface IngestOptions {
   readonly deadlineMs: () => number;
   /** There is room again. */
   readonly onDrain: () => void;
+  /**
+   * The load has failed before `end` was called, and what was on its way is settled: nothing more is taken, so the
+   * client need not send the rest. Called once, with what `end` would reject with.
+   */
+  readonly onFailure: (error: unknown) => void;
 }
 
 const ERRORS_MAX = 100;
@@ -38,6 +43,7 @@ const BUFFER_LINES = 8192;
 const CARRY_BYTES = 4096;
 const IN_FLIGHT_MAX = 3;
 const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
 
 /** Lines on their way to one lane. */
 class LaneBuffer {
@@ -85,6 +91,7 @@ export class Ingest {
   /** Within a line that is too long. */
   #skipping = false;
   #failure: unknown;
+  #hasEnded = false;
 
   constructor(table: TableReader, lanes: Lanes, options: IngestOptions) {
     this.#table = table;
@@ -95,7 +102,7 @@ export class Ingest {
 
   /** Takes a chunk, which stays the caller's. False: stop reading until `onDrain`. */
   push(chunk: Uint8Array): boolean {
-    if (this.#failure !== undefined) return true; // the rest is read past, so that the answer can be sent
+    if (this.#failure !== undefined) return true;
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
       this.#endLine(chunk.subarray(start, end + 1));
@@ -110,6 +117,7 @@ export class Ingest {
    * @throws HeadraceError when a lane could not take its lines; its detail says how many had been taken.
    */
   async end(): Promise<IngestTotals> {
+    this.#hasEnded = true;
     if (this.#carried > 0) this.#endLine(new Uint8Array(0));
     for (const lane of this.#buffers.keys()) this.#send(lane);
     await Promise.all(this.#pending);
@@ -129,10 +137,11 @@ export class Ingest {
     if (this.#skipping) return;
     const carried = this.#carried + part.length;
     const { lineBytesMax } = this.#options;
-    if (carried > lineBytesMax) return this.#tooLong();
+    // A carriage return behind the longest line may still be followed by its line feed.
+    if (carried > lineBytesMax + 1) return this.#tooLong();
     if (carried > this.#carry.length) {
       const grown = new Uint8Array(
-        Math.min(lineBytesMax, Math.max(carried, 2 * this.#carry.length, CARRY_BYTES)),
+        Math.min(lineBytesMax + 1, Math.max(carried, 2 * this.#carry.length, CARRY_BYTES)),
       );
       grown.set(this.#carry.subarray(0, this.#carried));
       this.#carry = grown;
@@ -153,7 +162,7 @@ export class Ingest {
     if (this.#skipping) line = new Uint8Array(0);
     else if (this.#carried > 0) line = Buffer.concat([this.#carry.subarray(0, this.#carried), rest]);
     this.#carried = 0;
-    if (line.length > this.#options.lineBytesMax + 1) this.#tooLong();
+    if (contentLength(line) > this.#options.lineBytesMax) this.#tooLong();
     else if (!isBlank(line)) this.#route(line);
     this.#skipping = false;
     this.#line++;
@@ -184,9 +193,7 @@ export class Ingest {
     buffer.inFlight++;
     const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs()).then(
       result => this.#add(result),
-      error => {
-        this.#failure ??= error;
-      },
+      error => this.#stop(error),
     );
     const tracked = sent.then(() => {
       buffer.inFlight--;
@@ -194,6 +201,16 @@ export class Ingest {
       if (this.#hasRoom()) onDrain();
     });
     this.#pending.add(tracked);
+  }
+
+  #stop(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.abort();
+    // Called within one of the pending: it counts as settled before this goes on.
+    void Promise.all(this.#pending).then(() => {
+      if (!this.#hasEnded) this.#options.onFailure(this.#explained(error));
+    });
   }
 
   #hasRoom(): boolean {
@@ -218,6 +235,12 @@ export class Ingest {
     const { applied, stale } = this.#totals;
     return new HeadraceError(error.code, `${error.message}; ${applied + stale} records were taken before it`);
   }
+}
+
+/** Of a line without its line feed or carriage return and line feed. */
+function contentLength(line: Uint8Array): number {
+  const end = line.at(-1) === NEWLINE ? line.length - 1 : line.length;
+  return line[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
 }
 
 function isBlank(line: Uint8Array): boolean {

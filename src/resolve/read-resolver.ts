@@ -168,7 +168,7 @@ export class ReadResolver {
       found === UNAVAILABLE ? ROW.unavailable : found === undefined ? ROW.notFound : this.#rowOf(found);
     for (const place of wanted.rows) message.rows[place] = row;
     if (typeof row === 'number') return;
-    message.bytes += row.byteLength * wanted.rows.length;
+    message.bytes += row.byteLength;
     this.#recordBytes += (row.byteLength - this.#recordBytes) / 16;
   }
 

@@ -58,6 +58,12 @@ type Prepared =
   | { readonly kind: 'one'; readonly at: number }
   | { readonly kind: 'lines'; readonly from: number; readonly to: number; readonly ingest: IngestResult };
 
+/** Writes that could not be raised, and why. */
+interface Cut {
+  readonly places: ReadonlySet<number>;
+  readonly result: WriteResult;
+}
+
 export class RecordWriter {
   readonly #parts: RecordWriterParts;
   readonly #tombstoneTtlMs: number;
@@ -74,8 +80,10 @@ export class RecordWriter {
     const prepared = ops.map(op => this.#prepare(op, bodies, batch));
     try {
       const held = batch.length === 0 ? [] : await this.#store(batch);
-      await this.#raise(batch, held);
-      return prepared.map(part => resultOf(part, batch, held));
+      const cut = await this.#raise(batch, held);
+      return prepared.map(part =>
+        cut !== undefined && concerns(cut, part) ? cut.result : resultOf(part, batch, held),
+      );
     } catch (error) {
       const failed: WriteResult = { kind: 'failed', failure: failureOf(error) };
       return prepared.map(part => (part.kind === 'failed' ? part.result : failed));
@@ -162,9 +170,10 @@ export class RecordWriter {
 
   /**
    * A write that was given its version here has none to lose by: where the store held a larger one, it goes above that.
-   * It is tried again while others who do the same get there first.
+   * It is tried again while others who do the same get there first. Where the store fails in between, only what was to be
+   * raised has failed: the rest of the batch is durable.
    */
-  async #raise(batch: Packed[], held: (Version | null)[]): Promise<void> {
+  async #raise(batch: Packed[], held: (Version | null)[]): Promise<Cut | undefined> {
     for (let round = 0; round < RAISE_ROUNDS_MAX; round++) {
       const places: number[] = [];
       /** By key, so that of two writes in one batch the later one stays. */
@@ -179,13 +188,19 @@ export class RecordWriter {
         batch[at] = { ...write, version, value: withVersion(write.value, version) };
         places.push(at);
       }
-      if (places.length === 0) return;
+      if (places.length === 0) return undefined;
       this.stale -= places.length;
-      const results = await this.#store(places.map(at => batch[at] as Packed));
+      let results: readonly (Version | null)[];
+      try {
+        results = await this.#store(places.map(at => batch[at] as Packed));
+      } catch (error) {
+        return { places: new Set(places), result: { kind: 'failed', failure: failureOf(error) } };
+      }
       places.forEach((at, index) => {
         held[at] = results[index] ?? null;
       });
     }
+    return undefined;
   }
 
   #dropOlder(slot: number, id: string, held: Version): void {
@@ -194,6 +209,13 @@ export class RecordWriter {
     const cached = cache.get(slot, id);
     if (cached !== undefined && inspector.version(cached) < held) cache.remove(slot, id);
   }
+}
+
+function concerns({ places }: Cut, part: Prepared): boolean {
+  if (part.kind === 'failed') return false;
+  if (part.kind === 'one') return places.has(part.at);
+  for (let at = part.from; at < part.to; at++) if (places.has(at)) return true;
+  return false;
 }
 
 function resultOf(part: Prepared, batch: readonly Packed[], held: readonly (Version | null)[]): WriteResult {

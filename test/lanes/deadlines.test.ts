@@ -53,3 +53,14 @@ it('packs rows so that each comes out as it went in, on a multiple of 8', () => 
     }),
   );
 });
+
+it('packs a record that many rows name once', () => {
+  const record = new Uint8Array(1_000_000).fill(7);
+  const other = Uint8Array.of(1, 2, 3);
+  const rows: Row[] = Array.from({ length: 2_000 }, (_, row) => (row === 5 ? other : record));
+  const buffer = packRows(rows);
+  expect(buffer.byteLength).toBeLessThan(1_100_000);
+  const packed = new PackedRows(buffer, rows.length);
+  expect(packed.record(5)).toEqual(other);
+  for (const row of [0, 4, 6, 1_999]) expect(Buffer.compare(packed.record(row) ?? other, record)).toBe(0);
+});

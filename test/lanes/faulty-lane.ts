@@ -2,11 +2,11 @@
  * A lane that dies on demand, for tests: the front asks for it with special ids.
  *
  * `!exit` ends the thread before the task is answered, `!throw` throws outside of every promise, `!exit-after` ends it
- * when the answer is made but not sent, `!never` never answers. `faults.startFailures` in shared memory makes so many
+ * when the answer is made but not sent, `!never` never answers, `!bug` is answered as a bug is. `faults.startFailures` in shared memory makes so many
  * starts fail.
  */
 import { workerData } from 'node:worker_threads';
-import type { LaneReply, LaneTask } from '../../src/lanes/messages.js';
+import { failureOf, type LaneReply, type LaneTask } from '../../src/lanes/messages.js';
 import type { LaneWorkerData } from '../../src/resolve/lane-worker-data.js';
 import answer from '../../workers/lane.js';
 
@@ -30,6 +30,7 @@ export default function faultyAnswer(task: LaneTask): LaneReply | Promise<LaneRe
       throw new Error('a fault on demand');
     });
   if (fault === '!never') return new Promise(() => undefined);
+  if (fault === '!bug') return { kind: 'failed', failure: failureOf(new Error('a bug on demand')) };
   const reply = answer(task);
   if (fault === '!exit-after') return Promise.resolve(reply).then(() => process.exit(2));
   return reply;

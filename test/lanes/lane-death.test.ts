@@ -55,6 +55,17 @@ describe('a lane whose thread dies', () => {
     expect(await fixture.read(view, 'a')).toBe(1);
   });
 
+  it('is restarted once the system gives a thread again', async () => {
+    fixture = await LanesFixture.open({ count: 1 });
+    const view = await fixture.declare();
+    await fixture.write(view, 'a', 1);
+    fixture.threadRefusals.left = 2;
+    await fixture.lanes.restart(0);
+    expect(await fixture.read(view, 'a')).toBe(1);
+    const waits = fixture.events.flatMap(event => (event.kind === 'backing-off' ? [event.waitMs] : []));
+    expect(waits).toEqual([50, 100]);
+  });
+
   it('refuses at once what cannot be answered before the next start', async () => {
     fixture = await LanesFixture.open({ count: 1 });
     const view = await fixture.declare();

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../../src/base/clock.js';
 import { releaseLane } from '../../src/l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from '../../src/l1/layout.js';
 import { TableReader } from '../../src/l1/table-reader.js';
-import type { LaneEvent } from '../../src/lanes/lane.js';
+import type { LaneEvent } from '../../src/lanes/lane-event.js';
 import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
 import { RecordReader } from '../../src/views/record-reader.js';
 import { type FeatureType, type StoredView, type View, viewOf } from '../../src/views/schema.js';
@@ -30,6 +30,8 @@ export class LanesFixture {
   readonly faults: Int32Array;
   readonly events: LaneEvent[] = [];
   readonly reader: TableReader;
+  /** Threads that cannot be made. */
+  readonly threadRefusals = { left: 0 };
   lanes!: Lanes;
 
   private constructor(dataDir: string, lanes: number) {
@@ -59,10 +61,18 @@ export class LanesFixture {
       flightsMax: 10_000,
       faults: this.faults,
     };
+    const refusals = this.threadRefusals;
     return {
       count,
       workerUrl: FAULTY,
-      workerData,
+      // Read whenever a thread is made: what throws here is what the system's refusal of a thread looks like.
+      workerData: {
+        ...workerData,
+        get dataDir() {
+          if (refusals.left-- > 0) throw new Error('no thread on demand');
+          return workerData.dataDir;
+        },
+      },
       clock: options.clock ?? systemClock,
       onExited: lane => releaseLane(this.table, lane),
       onEvent: event => this.events.push(event),

@@ -146,6 +146,34 @@ describe('lanes', () => {
   });
 });
 
+describe('the operator', () => {
+  it('hears of bugs in a lane, whatever was asked, and not of what a client did wrong', async () => {
+    const f = await open({ count: 1 });
+    const view = await f.declare();
+    await expect(f.lanes.read(0, view, ['!bug'], soon())).rejects.toMatchObject({ code: 'internal' });
+    const body = Buffer.from('{"features":{"unknown":1}}');
+    await expect(f.lanes.write(0, view, 'a', body, soon())).rejects.toMatchObject({ code: 'invalid-record' });
+    const message = 'a lane failed: a bug on demand';
+    expect(f.events).toEqual([{ kind: 'failed', lane: 0, message }]);
+  });
+
+  it('hears of housekeeping that fails', async () => {
+    const f = await open();
+    await f.lanes.close();
+    const environment = openLmdb(f.dataDir);
+    await environment.catalog.put('dropped/-1', '');
+    await environment.close();
+    const again = await LanesFixture.open({ dataDir: f.dataDir, count: 1 });
+    while (again.events.length === 0) await new Promise(resolve => setImmediate(resolve));
+    expect(again.events[0]).toEqual({
+      kind: 'notice',
+      lane: 0,
+      message: expect.stringContaining('housekeeping failed'),
+    });
+    await again.close();
+  });
+});
+
 describe('the bounds of a lane', () => {
   it('refuse at once what is too much, and take again when there is room', async () => {
     const f = await open({ count: 1, opsMax: 10, bytesMax: 1_000 });
@@ -158,6 +186,19 @@ describe('the bounds of a lane', () => {
     const body = Buffer.alloc(1_001, ' ');
     await expect(f.lanes.write(0, view, 'a', body, soon())).rejects.toMatchObject({ code: 'overloaded' });
     expect(f.lanes.stats().lanes[0]).toMatchObject({ ops: 0, bytes: 0, refused: 16 });
+  });
+
+  it('do not stop a view from being dropped halfway, on disk but not in every lane', async () => {
+    const f = await open({ opsMax: 1 });
+    const view = await f.declare();
+    // Both lanes are full, of reads that are never answered.
+    const stuck = [0, 1].map(lane => f.lanes.read(lane, view, ['!never'], soon(500)));
+    await f.lanes.drop(storedViewOf(view));
+    expect(await Promise.allSettled(stuck)).toMatchObject(
+      [0, 1].map(() => ({ reason: { code: 'deadline' } })),
+    );
+    await f.lanes.restart(0);
+    await f.lanes.restart(1);
   });
 
   it('let go of a caller at its deadline, but not of the lane’s work', async () => {

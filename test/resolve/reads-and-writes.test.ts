@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { HeadraceError } from '../../src/base/errors.js';
 import { storageKey } from '../../src/base/keys.js';
 import type { PutOp, ReadReply, WriteOp } from '../../src/lanes/messages.js';
 import { PackedRows, ROW } from '../../src/lanes/packed-rows.js';
@@ -133,6 +134,25 @@ describe('writes', () => {
       failure: { code: 'unavailable' },
     });
     expect(await ask('a')).toEqual([1]);
+  });
+
+  it('fail alone when the store fails between two tries of one of them', async () => {
+    const tier = new MapTier();
+    const { put, writes, ask } = lane(tier);
+    await put('ahead', { features: { n: 1 }, version: 9e15 });
+    const store = tier.putMany.bind(tier);
+    let calls = 0;
+    tier.putMany = async batch => {
+      if (++calls > 1) throw new HeadraceError('disk-full', 'nothing was written');
+      return store(batch);
+    };
+    const body = Buffer.from('{"features":{"n":2}}');
+    const ops = ['ahead', 'new'].map(id => putOf(id, 0, body.length));
+    expect(await writes.write(ops, body)).toEqual([
+      { kind: 'failed', failure: { code: 'disk-full', message: 'nothing was written', errors: undefined } },
+      { kind: 'put', put: { version: expect.any(Number), applied: true } },
+    ]);
+    expect(await ask('ahead', 'new')).toEqual([1, 2]);
   });
 
   it('that lose against the store drop the older copy that a dead lane left in the shared table', async () => {

@@ -68,6 +68,21 @@ describe('data directory', () => {
   });
 });
 
+describe('fewer views than there are', () => {
+  it('are refused, with how many it takes', async () => {
+    const dataDir = makeDataDir();
+    const server = await startServerProcess({ dataDir });
+    for (const view of ['a', 'b', 'c']) {
+      const body = '{"entity":"doc","features":{"n":"int64"}}';
+      await fetch(`${server.url}/v1/views/${view}`, { method: 'PUT', body });
+    }
+    await server.stop();
+    expect(await refusal({ dataDir, env: { HEADRACE_VIEWS_MAX: '2' } })).toBe(
+      'headrace: HEADRACE_VIEWS_MAX is 2, the views of the data directory need 3\n',
+    );
+  });
+});
+
 describe('ports', () => {
   it('that are in use are named, and the data directory is free again', async () => {
     const server = await startServerProcess();

@@ -1,6 +1,7 @@
 /** What holds for every path: methods, queries, limits, media types, timing; and the admin port. */
 import { expect, test } from 'vitest';
 import { FRONTS } from '../front/fronts.js';
+import { RawClient } from '../front/raw-client.js';
 import { ApiClient, recordPath } from './api-client.js';
 import { expectProblem, onBothFronts, viewBody } from './both-fronts.js';
 import { startServerProcess } from './server-process.js';
@@ -65,6 +66,23 @@ onBothFronts('paths', subject => {
         expect([method, path, answer.status, answer.headers.allow]).toEqual([method, path, 405, allowed]);
         if (method !== 'HEAD')
           expect(expectProblem(answer, 405, 'method-not-allowed').detail).toContain(method);
+      }
+    }
+  });
+
+  test('are not answered by methods that every object has', async () => {
+    const { server, front } = subject;
+    for (const method of ['constructor', 'toString', '__proto__', 'hasOwnProperty', '__defineGetter__']) {
+      for (const path of ['/v1/views', `/v1/views/${await subject.view(VIEW)}`]) {
+        const raw = await RawClient.connect(server.port);
+        await raw.request(path, method);
+        // node:http knows a list of methods, and reads no other.
+        expect([method, path, (await raw.answer())?.status]).toEqual([
+          method,
+          path,
+          front === 'uws' ? 405 : 400,
+        ]);
+        raw.destroy();
       }
     }
   });

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { SEED, Seeded } from '../base/seeded.js';
+import { RawClient } from '../front/raw-client.js';
 import { type Answer, recordPath } from './api-client.js';
 import { expectProblem, onBothFronts, placesOf } from './both-fronts.js';
 
@@ -173,12 +174,32 @@ onBothFronts(
         sized('f', LINE_BYTES_MAX),
         sized('g', LINE_BYTES_MAX + 1),
       ];
-      for (const body of [lines.join('\n'), Readable.from(lines.map(text => `${text}\n`))]) {
+      const feeds = ['\n', '\r\n'];
+      const bodies = feeds.flatMap(feed => [
+        lines.join(feed),
+        Readable.from(lines.map(text => `${text}${feed}`)),
+        Readable.from(lines.flatMap(text => [text, ...feed])),
+      ]);
+      for (const body of bodies) {
         const { applied, failed, errors } = totals(await api.load(view, body));
         expect([applied, failed, errors.map(({ line }) => line)]).toEqual([4, 4, [2, 4, 6, 8]]);
         for (const { detail } of errors)
           expect(detail).toBe('is longer than 65536 bytes (HEADRACE_LINE_BYTES_MAX)');
       }
+    });
+
+    test('that fail are answered before the rest of the body has come', async () => {
+      const { api, server } = subject;
+      const view = await subject.view(VIEW);
+      const raw = await RawClient.connect(server.port);
+      const head = `POST /v1/views/${view}/records HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n`;
+      await raw.send(`${head}Content-Length: ${10 * 2 ** 30}\r\n\r\n`);
+      expect((await api.delete(`/v1/views/${view}`)).status).toBe(204);
+      const lines = Array.from({ length: 50_000 }, (_, n) => line(`id${n}`, n));
+      void raw.send(`${lines.join('\n')}\n`);
+      const answer = await raw.answer('POST');
+      expect([answer?.status, answer?.body]).toEqual([404, expect.stringContaining('view-not-found')]);
+      raw.destroy();
     });
 
     test('in other forms than plain lines are refused', async () => {

@@ -1,6 +1,7 @@
 /** Views that are dropped, declared and changed while they are written and read: each answer is one that makes sense. */
 import { expect, test } from 'vitest';
 import { SEED, Seeded } from '../base/seeded.js';
+import { RawClient } from '../front/raw-client.js';
 import { type Answer, recordPath } from './api-client.js';
 import { onBothFronts, type ProblemBody, viewBody } from './both-fronts.js';
 
@@ -75,6 +76,24 @@ onBothFronts('races', subject => {
     expect([...seen.keys()].filter(key => !sound.includes(key))).toEqual([]);
     for (const what of Object.keys(allowed))
       expect([what, seen.get(`${what} ok`)]).toEqual([what, expect.any(Number)]);
+  });
+
+  test('of a lookup whose body is late: it never reads the view that took the place of its own', async () => {
+    const { api, server } = subject;
+    const [first, second] = SHAPES;
+    await api.put('/v1/views/late', viewBody(first.features));
+    const raw = await RawClient.connect(server.port);
+    const body = JSON.stringify({ ids: ['x'] });
+    await raw.send(
+      `POST /v1/views/late/lookup HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n{`,
+    );
+    expect((await api.delete('/v1/views/late')).status).toBe(204);
+    await api.put('/v1/views/late', viewBody(second.features));
+    await api.put(recordPath('late', 'x'), { features: second.record });
+    await raw.send(body.slice(1));
+    const answer = await raw.answer('POST');
+    expect([answer?.status, answer?.body]).toEqual([404, expect.stringContaining('view-not-found')]);
+    raw.destroy();
   });
 
   test('of growing a view and writing to it: every record has what its view had', async () => {
