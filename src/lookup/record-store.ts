@@ -40,6 +40,8 @@ const SCAN_DEADLINE_MS = 60_000;
 class Missed {
   readonly ids: string[] = [];
   readonly rows: number[] = [];
+  /** Of the reply that left these rows over, some row was UNAVAILABLE. */
+  leftByFailure = false;
 }
 
 export class RecordStore {
@@ -135,6 +137,7 @@ export class RecordStore {
     deadlineMs: number,
     sink: RowSink,
   ): Promise<HeadraceError | undefined> {
+    let failure: HeadraceError | undefined;
     for (let left = missed; left.rows.length > 0; ) {
       const found = await this.#lanes.read(lane, view, left.ids, deadlineMs).catch(headraceError);
       if (found instanceof HeadraceError) {
@@ -142,8 +145,10 @@ export class RecordStore {
         return found;
       }
       left = deliver(found, left, sink);
+      if (left.leftByFailure)
+        failure = new HeadraceError('unavailable', 'a tier that is needed does not answer');
     }
-    return undefined;
+    return failure;
   }
 
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
@@ -189,8 +194,10 @@ function deliver(found: PackedRows, { ids, rows }: Missed, sink: RowSink): Misse
     const status = found.status(index);
     if (status === ROW.present) sink.present(row, found.bytes, found.offset(index), found.length(index));
     else if (status === ROW.notFound) sink.absent(row);
-    else if (status === ROW.unavailable) sink.unavailable(row);
-    else {
+    else if (status === ROW.unavailable) {
+      sink.unavailable(row);
+      deferred.leftByFailure = true;
+    } else {
       deferred.ids.push(ids[index]!);
       deferred.rows.push(row);
     }

@@ -5,7 +5,7 @@ import { createTable, shapeOf } from '../../src/l1/layout.js';
 import { TableReader } from '../../src/l1/table-reader.js';
 import type { Lanes } from '../../src/lanes/lanes.js';
 import type { ReadOp } from '../../src/lanes/messages.js';
-import { PackedRows } from '../../src/lanes/packed-rows.js';
+import { PackedRows, packRows, ROW } from '../../src/lanes/packed-rows.js';
 import { RecordStore } from '../../src/lookup/record-store.js';
 import { type View, viewOf } from '../../src/views/schema.js';
 import { laneOver, MapTier, VIEW } from '../resolve/fixture.js';
@@ -23,6 +23,12 @@ class LargeTier extends MapTier {
     this.lastKeys = keys.length;
     return keys.map(() => this.record.slice());
   }
+}
+
+function emptyTable(): TableReader {
+  const shape = shapeOf({ bytes: 2 * MEBIBYTE, caches: 2 });
+  const start = { nowMs: Date.now(), hashKey: Int32Array.of(1, 2, 3, 4) };
+  return new TableReader(createTable(shape, start));
 }
 
 interface Asked {
@@ -76,13 +82,9 @@ async function largeRecords() {
       queue.push({ op: { viewUid: uid, ids, deadlineMs: Infinity }, answer });
     });
   };
-  const table = createTable(shapeOf({ bytes: 2 * MEBIBYTE, caches: 2 }), {
-    nowMs: Date.now(),
-    hashKey: Int32Array.of(1, 2, 3, 4),
-  });
   const lanes = { laneOf: () => 0, read } as unknown as Lanes;
   const store = new RecordStore({
-    table: new TableReader(table),
+    table: emptyTable(),
     lanes,
     clock: systemClock,
     deadlineMs: 60_000,
@@ -120,4 +122,20 @@ it('asks again for a single record that was deferred behind others', async () =>
   await lookup;
   // The lookup needs a read a reply; what is over is the fetch's, more than the one that it begins with.
   expect(figures.reads).toBeGreaterThan(figures.replies + 1);
+});
+
+it('says why rows are unavailable when the tiers of the lane failed, not the lane', async () => {
+  const lanes = {
+    laneOf: () => 0,
+    read: async () => new PackedRows(packRows([ROW.notFound, ROW.unavailable]), 2),
+  } as unknown as Lanes;
+  const store = new RecordStore({ table: emptyTable(), lanes, clock: systemClock, deadlineMs: 1_000 });
+  const seen: string[] = [];
+  const outcome = await store.lookup(view, ['a', 'b'], {
+    present: () => undefined,
+    absent: row => seen.push(`${row} absent`),
+    unavailable: row => seen.push(`${row} unavailable`),
+  });
+  expect(seen).toEqual(['0 absent', '1 unavailable']);
+  expect(outcome).toMatchObject({ count: 2, failure: { code: 'unavailable' } });
 });
