@@ -143,6 +143,9 @@ const OPTIONS = {
   ),
 };
 
+/** Ids, and the buffer of a load. */
+const QUEUE_BYTES_SPARE = 2 ** 20;
+
 type Options = typeof OPTIONS;
 export type OptionName = keyof Options;
 export type Config = { readonly [K in OptionName]: ReturnType<Options[K]['standard']> };
@@ -215,8 +218,17 @@ export function readConfig(
   if (problems.length === 0 && !isLoopback(read.adminHost) && read.adminKey === '') {
     problems.push(`HEADRACE_ADMIN_HOST is '${read.adminHost}', not loopback: set HEADRACE_ADMIN_KEY`);
   }
+  if (problems.length === 0) problems.push(...relationProblems(read));
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return Object.freeze(read);
+}
+
+/** What passes one limit must be able to pass the next. */
+function relationProblems({ queueBytesMax, bodyBytesMax, lineBytesMax }: Config): string[] {
+  const least = Math.max(bodyBytesMax, lineBytesMax) + QUEUE_BYTES_SPARE;
+  if (queueBytesMax >= least) return [];
+  const wanted = `at least ${formatBytes(least)}, for one body or line and what comes with it`;
+  return [`HEADRACE_QUEUE_BYTES_MAX is ${formatBytes(queueBytesMax)}; ${wanted}`];
 }
 
 /** A misspelt option must not be ignored in silence. Variables of the tests and benches are not the server's. */

@@ -44,6 +44,8 @@ export interface Server {
 
 const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
+/** What closing may take when requests have used up the shutdown timeout. */
+const CLOSE_MS_MIN = 500;
 const PORT_OPTIONS = {
   data: '--port or HEADRACE_PORT',
   admin: '--admin-port or HEADRACE_ADMIN_PORT',
@@ -128,7 +130,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       data.stopAccepting();
       await drained(data, deadline, log);
       await lanes.drain(Date.now() + Math.max(0, deadline - performance.now()));
-      for (const close of closers.reverse()) await close();
+      await closed(closers, Math.max(CLOSE_MS_MIN, deadline - performance.now()), log);
     };
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
@@ -241,6 +243,21 @@ async function listen(
         : `the ${what} port ${host}:${port} cannot be opened: ${reason}`,
     );
   }
+}
+
+/** Closes in the reverse order of opening. What hangs is left behind: everything acknowledged is on disk. */
+async function closed(closers: (() => Promise<void> | void)[], withinMs: number, log: Log): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>(resolve => {
+    timer = setTimeout(() => resolve('the shutdown timeout passed while closing'), withinMs);
+  });
+  const all = (async () => {
+    for (const close of closers.reverse()) await close();
+    return '';
+  })();
+  const problem = await Promise.race([all, late]);
+  clearTimeout(timer);
+  if (problem !== '') log.warn(problem);
 }
 
 /** Waits for the requests in flight, bounded: those that are left then are cut off. */

@@ -47,6 +47,16 @@ describe('config', () => {
     expect(readConfig({ HEADRACE_ADMIN_HOST: '0.0.0.0', HEADRACE_ADMIN_KEY: 'k' }).adminKey).toBe('k');
   });
 
+  it('wants a queue that takes the largest body and the longest line', () => {
+    expect(() => readConfig({ HEADRACE_QUEUE_BYTES_MAX: '1MiB' })).toThrow(
+      /HEADRACE_QUEUE_BYTES_MAX is 1MiB; at least 2MiB/,
+    );
+    expect(() => readConfig({ HEADRACE_LINE_BYTES_MAX: '16MiB', HEADRACE_QUEUE_BYTES_MAX: '16MiB' })).toThrow(
+      /at least 17MiB/,
+    );
+    expect(readConfig({ HEADRACE_QUEUE_BYTES_MAX: '2MiB' }).queueBytesMax).toBe(2 * 2 ** 20);
+  });
+
   it('prints each option so that it can be read back', () => {
     const config = readConfig({});
     const environment = Object.fromEntries(

@@ -6,6 +6,7 @@
  * copy it. Small chunks share a block: a body sent byte by byte takes no more memory than any other.
  */
 
+/** Of all bodies together. */
 const HELD_BYTES_MAX = 256 * 1024 * 1024;
 /** What uWebSockets.js reads at most at a time. */
 const BLOCK_BYTES = 512 * 1024;
@@ -13,6 +14,7 @@ const BLOCK_BYTES = 512 * 1024;
 const BLOCKS_AHEAD = 48;
 const BLOCKS_KEPT_MAX = 256;
 
+let heldBytes = 0;
 /** Made when the first chunk is held. */
 let freeBlocks: Uint8Array[] | undefined;
 
@@ -28,13 +30,12 @@ interface Held {
 
 export class HeldChunks {
   #chunks: Held[] = [];
-  #bytes = 0;
 
   /** Copies the chunk; false, and nothing held, when that would be too much. */
   add(chunk: ArrayBuffer, last: boolean): boolean {
     const length = chunk.byteLength;
-    if (this.#bytes + length > HELD_BYTES_MAX) return false;
-    this.#bytes += length;
+    if (heldBytes + length > HELD_BYTES_MAX) return false;
+    heldBytes += length;
     const newest = this.#chunks.at(-1);
     if (newest !== undefined && newest.length + length <= newest.block.length) {
       newest.block.set(new Uint8Array(chunk), newest.length);
@@ -54,7 +55,6 @@ export class HeldChunks {
   take(deliver: (bytes: Uint8Array, last: boolean) => void): boolean {
     const held = this.#chunks.shift();
     if (held === undefined) return false;
-    this.#bytes -= held.length;
     deliver(held.block.subarray(0, held.length), held.last);
     giveBack(held);
     return true;
@@ -63,11 +63,11 @@ export class HeldChunks {
   clear(): void {
     for (const held of this.#chunks) giveBack(held);
     this.#chunks = [];
-    this.#bytes = 0;
   }
 }
 
-function giveBack({ block }: Held): void {
+function giveBack({ block, length }: Held): void {
+  heldBytes -= length;
   if (freeBlocks === undefined || freeBlocks.length >= BLOCKS_KEPT_MAX) return;
   if (block.length === BLOCK_BYTES) freeBlocks.push(block);
 }

@@ -59,21 +59,21 @@ class LaneBuffer {
   }
 
   add(line: Uint8Array, lineNumber: number): void {
-    if (this.lines === 0) this.bytes = new Uint8Array(Math.max(BUFFER_BYTES, line.length));
+    if (this.bytes.length < this.used + line.length)
+      this.bytes = new Uint8Array(Math.max(BUFFER_BYTES, line.length));
     this.bytes.set(line, this.used);
     this.used += line.length;
     this.lineNumbers[this.lines++] = lineNumber;
   }
 
+  /** The lines in arrays of their own size: such are handed over to the lane, larger ones would be cloned whole. */
   take(): { chunk: Uint8Array; lineNumbers: Uint32Array } {
-    const taken = {
-      chunk: this.bytes.subarray(0, this.used),
-      lineNumbers: this.lineNumbers.slice(0, this.lines),
-    };
-    this.bytes = new Uint8Array(0);
+    const chunk = this.bytes.slice(0, this.used);
+    const lineNumbers = this.lineNumbers.slice(0, this.lines);
+    if (this.bytes.length > BUFFER_BYTES) this.bytes = new Uint8Array(0);
     this.used = 0;
     this.lines = 0;
-    return taken;
+    return { chunk, lineNumbers };
   }
 }
 

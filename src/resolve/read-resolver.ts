@@ -30,9 +30,8 @@ export interface ReadResolverParts {
 
 /** The last keys read may go over it. */
 const REPLY_BYTES_MAX = 16 * 1024 * 1024;
-/** Keys read in one question, by how large records were lately: together about a quarter of a reply. */
-const SLICE_KEYS_MAX = 1024;
-const SLICE_BYTES = REPLY_BYTES_MAX / 4;
+/** Keys read in one question: a record has at most 1 MiB, so a reply has at most 64 MiB more than it should. */
+const SLICE_KEYS = 64;
 
 /** A key the message asks for and the shared table lacks, and the rows that wait for it. */
 interface Wanted {
@@ -55,8 +54,6 @@ export class ReadResolver {
   l1Hits = 0;
   tierHits = 0;
   misses = 0;
-  /** Mean of the records read lately, in bytes; large at first, so that the first question is a small one. */
-  #recordBytes = 65_536;
 
   constructor(parts: ReadResolverParts) {
     this.#parts = parts;
@@ -118,7 +115,7 @@ export class ReadResolver {
     // Too many keys are under way: no tier is bothered with more, and these rows stay UNAVAILABLE.
     if (!flights.hasRoom(asked.length)) return waits;
     for (let from = 0; from < asked.length; ) {
-      const part = asked.slice(from, from + this.#sliceKeys());
+      const part = asked.slice(from, from + SLICE_KEYS);
       from += part.length;
       if (message.bytes > REPLY_BYTES_MAX) defer(message, part);
       else waits.push(...this.#ask(message, part));
@@ -134,10 +131,6 @@ export class ReadResolver {
       this.#land(message, asked[index] as Wanted, answer[index], true);
     }
     return [];
-  }
-
-  #sliceKeys(): number {
-    return Math.max(1, Math.min(SLICE_KEYS_MAX, Math.floor(SLICE_BYTES / this.#recordBytes)));
   }
 
   #launch(message: Message, asked: readonly Wanted[], answer: Promise<Found[]>): Promise<void>[] {
@@ -169,7 +162,6 @@ export class ReadResolver {
     for (const place of wanted.rows) message.rows[place] = row;
     if (typeof row === 'number') return;
     message.bytes += row.byteLength;
-    this.#recordBytes += (row.byteLength - this.#recordBytes) / 16;
   }
 
   /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */

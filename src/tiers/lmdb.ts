@@ -59,26 +59,26 @@ export class LmdbTier implements Tier {
     const waits = new Set<Promise<unknown>>();
     const names: string[] = [];
     let last: Promise<boolean> | undefined;
-    for (const { key, value, version } of writes) {
-      const name = nameOf(key);
-      const pending = this.#pending.get(name);
-      const held = pending?.version ?? this.#versionOf(key);
-      if (held !== undefined && held >= version) {
-        results.push(held);
-        // What beats this write must be durable before this write is told so.
-        if (pending !== undefined && pending.commit !== commit) waits.add(pending.commit.done);
-        continue;
-      }
-      this.#pending.set(name, { version, commit });
-      names.push(name);
-      results.push(null);
-      last = records.put(key, value, version);
-    }
-    if (last !== undefined) {
-      commit.done = last;
-      waits.add(last);
-    }
     try {
+      for (const { key, value, version } of writes) {
+        const name = nameOf(key);
+        const pending = this.#pending.get(name);
+        const held = pending?.version ?? this.#versionOf(key);
+        if (held !== undefined && held >= version) {
+          results.push(held);
+          // What beats this write must be durable before this write is told so.
+          if (pending !== undefined && pending.commit !== commit) waits.add(pending.commit.done);
+          continue;
+        }
+        this.#pending.set(name, { version, commit });
+        names.push(name);
+        results.push(null);
+        last = records.put(key, value, version);
+      }
+      if (last !== undefined) {
+        commit.done = last;
+        waits.add(last);
+      }
       await Promise.all(waits);
     } catch (error) {
       throw unavailable(error);

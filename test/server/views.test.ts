@@ -219,7 +219,7 @@ onBothFronts('views', subject => {
       ],
       ['{"entity":"doc","features":{"a":"bool"},"ttl":3600}', ['ttl']],
       ['{"entity":"doc","features":{"a":"bool"},"ttl":"0s"}', ['ttl']],
-      [`{"entity":"doc","features":{"${'f'.repeat(129)}":"bool"}}`, [`features.${'f'.repeat(119)}…`]],
+      [`{"entity":"doc","features":{"${'f'.repeat(129)}":"bool"}}`, [`features.${'f'.repeat(128)}…`]],
       [viewBody(many), ['features']],
     ] as const;
     for (const [body, places] of cases) {
