@@ -122,8 +122,7 @@ export class Ingest {
     for (const lane of this.#buffers.keys()) this.#send(lane);
     await Promise.all(this.#pending);
     if (this.#failure !== undefined) throw this.#explained(this.#failure);
-    this.#totals.errors.sort((a, b) => a.line - b.line);
-    this.#totals.errors.length = Math.min(this.#totals.errors.length, ERRORS_MAX);
+    this.#keepFirstErrors();
     return this.#totals;
   }
 
@@ -221,13 +220,24 @@ export class Ingest {
     this.#totals.applied += applied;
     this.#totals.stale += stale;
     this.#totals.failed += failed;
-    const room = ERRORS_MAX * this.#lanes.count - this.#totals.errors.length;
-    this.#totals.errors.push(...errors.slice(0, Math.max(0, room)));
+    this.#note(errors);
+  }
+
+  /** Buffers come back in any order, each with its own first errors. */
+  #note(errors: readonly LineError[]): void {
+    this.#totals.errors.push(...errors);
+    if (this.#totals.errors.length > 4 * ERRORS_MAX) this.#keepFirstErrors();
+  }
+
+  #keepFirstErrors(): void {
+    const { errors } = this.#totals;
+    errors.sort((a, b) => a.line - b.line);
+    errors.length = Math.min(errors.length, ERRORS_MAX);
   }
 
   #fail(line: number, detail: string): void {
     this.#totals.failed++;
-    if (this.#totals.errors.length < ERRORS_MAX) this.#totals.errors.push({ line, detail });
+    this.#note([{ line, detail }]);
   }
 
   #explained(error: unknown): unknown {
