@@ -31,3 +31,15 @@ it('hands chunks on in order, however large they are', () => {
   expect(Buffer.concat(taken.map(({ bytes }) => bytes)).equals(Buffer.concat(chunks))).toBe(true);
   expect(taken.map(({ last }) => last)).toEqual(taken.map((_, at) => at === taken.length - 1));
 });
+
+it('holds 256 MiB for all bodies together, and has room again when one is gone', () => {
+  const chunk = new ArrayBuffer(512 * 1024);
+  const [first, second] = [new HeldChunks(), new HeldChunks()];
+  for (let n = 0; n < 511; n++) expect(first.add(chunk, false)).toBe(true);
+  expect(second.add(chunk, false)).toBe(true);
+  expect(second.add(new ArrayBuffer(1), false)).toBe(false);
+  expect(first.add(new ArrayBuffer(1), false)).toBe(false);
+  first.clear();
+  expect(second.add(new ArrayBuffer(1), true)).toBe(true);
+  expect(takeAll(second).map(({ bytes }) => bytes.length)).toEqual([512 * 1024, 1]);
+});
