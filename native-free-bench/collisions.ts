@@ -25,7 +25,7 @@ const handle = createTable(shape, { nowMs: Date.now(), hashKey });
 const claim = claimLane(handle, 0);
 assert(claim !== undefined, 'the lane is free');
 const writer = new TableWriter(handle, { lane: 0, claim, clock: systemClock, versionOf: () => 0 });
-const reader = new TableReader(handle);
+const reader = new TableReader(handle, 0);
 const nowMs = Date.now();
 
 /** Ids whose home is bucket 0: one in as many as there are buckets. */

@@ -57,6 +57,7 @@ export function hitPercent(trace: Uint32Array, entries: number, policy: Policy, 
     buckets,
     segments,
     segmentBytes: perSegment * RECORD_BYTES,
+    readers: 1,
   };
   const clock = new ManualClock();
   const hashKey = Int32Array.of(1, 2, 3, 4);
@@ -66,7 +67,7 @@ export function hitPercent(trace: Uint32Array, entries: number, policy: Policy, 
   const claim = claimLane(handle, 0);
   assert(claim !== undefined, 'the lane is free');
   const writer = new TableWriter(handle, { lane: 0, claim, clock, versionOf: () => 0 });
-  const reader = new TableReader(handle);
+  const reader = new TableReader(handle, 0);
   const key = new Uint8Array(4);
   const keyWord = new Uint32Array(key.buffer);
   const value = new Uint8Array(VALUE_BYTES);
@@ -100,14 +101,14 @@ export function missesByBytes(
   const segments = (mebibytes * 2 ** 20) / shards / segmentBytes + 1;
   // Blocks of 40 KB on average; the index, and with it the ghost, is sized for that.
   const buckets = Math.ceil((mebibytes * 2 ** 20) / shards / 40_000 / 9);
-  const shape: TableShape = { shards, lanes: 1, caches: 1, buckets, segments, segmentBytes };
+  const shape: TableShape = { shards, lanes: 1, caches: 1, buckets, segments, segmentBytes, readers: 1 };
   const clock = new ManualClock();
   const handle = createTable(shape, { nowMs: clock.now(), hashKey: Int32Array.of(1, 2, 3, 4) });
   new Caches(handle).configure(0, { policy, budgetBytes: 0 });
   const claim = claimLane(handle, 0);
   assert(claim !== undefined, 'the lane is free');
   const writer = new TableWriter(handle, { lane: 0, claim, clock, versionOf: () => 0 });
-  const reader = new TableReader(handle);
+  const reader = new TableReader(handle, 0);
   const value = new Uint8Array(2 ** 17);
   const nowMs = clock.now();
   let misses = 0;

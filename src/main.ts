@@ -202,7 +202,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
   });
   share();
   const store = new RecordStore({
-    table: new TableReader(table),
+    table: new TableReader(table, config.lanes),
     lanes,
     clock: systemClock,
     deadlineMs: deadline,

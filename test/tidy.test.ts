@@ -22,8 +22,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   base: [],
 };
 
-/** Where the threads and commands start: nobody imports these. */
-const ROOTS = /^(src\/cli\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
+/** Where the threads, the commands and the WebAssembly start: nobody imports these. */
+const ROOTS =
+  /^(src\/cli\.ts|src\/l1\/wasm\/reader\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
 
 interface Source {
   readonly path: string;

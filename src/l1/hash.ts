@@ -10,9 +10,8 @@
  * ones while a round's chain is not done, once for bytes that lie in words, and once for the end of both.
  */
 import { assert } from '../base/assert.js';
-import { KEY_BYTES_MAX } from './layout.js';
+import { KEY_BYTES_MAX, KEY_WORDS_MAX } from './layout.js';
 
-const KEY_WORDS_MAX = (KEY_BYTES_MAX + 1) / 4;
 /** Made once: a message put together at every call is garbage at every call. */
 const TOO_LONG = `a key has at most ${KEY_BYTES_MAX} bytes`;
 

@@ -1,10 +1,10 @@
 /**
  * Where everything lies in the shared table. One piece of shared memory, seen as 32-bit words:
  *
- *   ┌ header, 80 words ─────────┬ caches ──────────────────┬ shard 0 ┬ shard 1 ┬ … ┐
- *   │ shape, hash key, start,   │ a line each: epoch,      │         │         │   │
- *   │ owner of every lane       │ policy, budget           │         │         │   │
- *   └───────────────────────────┴──────────────────────────┴─────────┴─────────┴───┘
+ *   ┌ header, 80 words ─────────┬ caches ──────────────────┬ shard 0 ┬ shard 1 ┬ … ┬ scratch 0 ┬ … ┐
+ *   │ shape, hash key, start,   │ a line each: epoch,      │         │         │   │           │   │
+ *   │ owner of every lane       │ policy, budget           │         │         │   │           │   │
+ *   └───────────────────────────┴──────────────────────────┴─────────┴─────────┴───┴───────────┴───┘
  *
  *   shard    ┌ header ┬ counters ┬ buckets ┬ marks ┬ segment list ┬ log ──────────────────┐
  *            │ a line │ a line a │ a line  │ a byte│ 4 words      │ segment 0 │ segment 1 │
@@ -18,6 +18,8 @@
  *
  *   record   │ value words:20 key bytes:10 │ expiry tick:32 │ cache:10 epoch:22 │ key, zeros to a word │ value │
  *
+ *   scratch  │ rows, a line each: key and answer │ the keys' bytes │ values copied out │  private to one reader
+ *
  * A key's home bucket, shard and tags come from its keyed hash; it lies in its home or one of three more buckets,
  * and stays in the bucket it was first put in. Every thread reads; a shard is written by its lane alone (shard mod lanes).
  *
@@ -30,6 +32,20 @@
  * Limits: 4 GiB less a page; a shard 256 MiB; a cache 1 of 1,024; a key 1,023 bytes; a record what a segment holds.
  */
 import { assert } from '../base/assert.js';
+import {
+  BUCKET_WORDS,
+  PROBE_BUCKETS,
+  READ_ROWS,
+  RECORD_HEADER_WORDS,
+  REF_BITS,
+  REFS_AT,
+  ROW_WORDS,
+  SLOTS,
+  TAGS_AT,
+  VALUE_WORDS_BITS,
+} from './wasm/words.js';
+
+export { BUCKET_WORDS, PROBE_BUCKETS, RECORD_HEADER_WORDS, REFS_AT, SLOTS, TAGS_AT } from './wasm/words.js';
 
 export const LINE_WORDS = 16;
 const PAGE_BYTES = 65_536;
@@ -53,6 +69,7 @@ export const HEADER = {
   startMs: 12,
   /** How many claims to lanes were tried. */
   claims: 14,
+  readers: 15,
   owners: 16,
 } as const;
 export const LANES_MAX = 64;
@@ -82,15 +99,9 @@ export const COUNTER_EPOCH_WORD = 14;
 export const COUNTER_WRAPS_WORD = 15;
 export type Counter = (typeof COUNTER)[keyof typeof COUNTER];
 
-export const SLOTS = 12;
-export const BUCKET_WORDS = 16;
-export const TAGS_AT = 1;
-export const REFS_AT = 4;
-export const PROBE_BUCKETS = 4;
 /** Measured: above this load, all four buckets of a key are full too often; below it, slots lie idle. */
 export const SLOT_LOAD = 0.89;
 
-const REF_BITS = 26;
 export const REF_MASK = 2 ** REF_BITS - 1;
 export const TAG6_SHIFT = REF_BITS;
 const SHARD_WORDS_MAX = 2 ** REF_BITS;
@@ -99,14 +110,18 @@ const SHARD_WORDS_MAX = 2 ** REF_BITS;
 export const SEGMENT = { owner: 0, sequence: 1, used: 2 } as const;
 export const SEGMENT_ENTRY_WORDS = 4;
 const SEGMENTS_MIN = 4;
+const SEGMENT_BYTES_MAX = 2 ** 20;
 
-export const RECORD_HEADER_WORDS = 3;
-const VALUE_WORDS_BITS = 20;
 export const VALUE_WORDS_MASK = 2 ** VALUE_WORDS_BITS - 1;
 export const KEY_BYTES_SHIFT = VALUE_WORDS_BITS;
 const KEY_BYTES_BITS = 10;
 export const KEY_BYTES_MAX = 2 ** KEY_BYTES_BITS - 1;
 export const EPOCH_SHIFT_CACHE = EPOCH_BITS;
+
+/** Words of a scratch: rows from 0 on, then the keys' bytes, then values. */
+export const SCRATCH_KEYS_AT = READ_ROWS * ROW_WORDS;
+export const KEY_WORDS_MAX = (KEY_BYTES_MAX + 1) / 4;
+export const SCRATCH_VALUES_AT = SCRATCH_KEYS_AT + READ_ROWS * KEY_WORDS_MAX;
 
 /** 16 ms a tick, from the table's start: two years. Rounded down, so that L1 never outlives the record. */
 export const TICK_MS = 16;
@@ -133,9 +148,12 @@ export interface TableShape {
   /** Per shard, with the one in reserve. */
   readonly segments: number;
   readonly segmentBytes: number;
+  /** Threads that read, each with a scratch of its own. */
+  readonly readers: number;
 }
 
 export interface TableOptions {
+  /** Of all but the readers' scratch. */
   readonly bytes: number;
   /** A power of two; unless told otherwise 16, or fewer so that a shard has 32 MiB. */
   readonly shards?: number;
@@ -145,15 +163,18 @@ export interface TableOptions {
   readonly recordBytes?: number;
   /** A power of two; bounds the largest record. */
   readonly segmentBytes?: number;
+  /** One for each lane and one for the front, unless told otherwise. */
+  readonly readers?: number;
 }
 
 /** The shape of a table that takes at most `bytes`. Throws an assertion that says which limit is passed. */
 export function shapeOf(options: TableOptions): TableShape {
-  const { bytes, lanes = 1, caches = CACHES_MAX, recordBytes = 192 } = options;
+  const { bytes, lanes = 1, caches = CACHES_MAX, recordBytes = 192, readers = lanes + 1 } = options;
   const shards = options.shards ?? shardsFor(bytes, lanes);
   assert(bytes <= TABLE_BYTES_MAX, `a table has at most ${TABLE_BYTES_MAX} bytes, ${bytes} are asked for`);
   assert(recordBytes >= 8, `recordBytes is ${recordBytes}, at least 8 make sense`);
-  const pageBytes = Math.floor(bytes / PAGE_BYTES) * PAGE_BYTES;
+  const scratchBytes = readers * scratchWords(options.segmentBytes ?? SEGMENT_BYTES_MAX) * 4;
+  const pageBytes = Math.floor(Math.min(bytes, TABLE_BYTES_MAX - scratchBytes) / PAGE_BYTES) * PAGE_BYTES;
   const tableWords = pageBytes / 4 - HEADER_WORDS - caches * LINE_WORDS;
   const shardWords = Math.min(SHARD_WORDS_MAX, floorLine(tableWords / shards));
   const segmentBytes = options.segmentBytes ?? segmentBytesFor(shardWords * 4);
@@ -169,7 +190,7 @@ export function shapeOf(options: TableOptions): TableShape {
     segments >= SEGMENTS_MIN,
     `a table of ${bytes} bytes is too small for ${shards} shards with segments of ${segmentBytes} bytes`,
   );
-  return { shards, lanes, caches, buckets, segments, segmentBytes };
+  return { shards, lanes, caches, buckets, segments, segmentBytes, readers };
 }
 
 /** Every shard has a reserve and segments half full: small shards would waste much of a small table. */
@@ -183,7 +204,7 @@ function shardsFor(bytes: number, lanes: number): number {
 /** A 512th of the shard, so that the reserve and half-filled segments cost little. */
 function segmentBytesFor(shardBytes: number): number {
   const wanted = 2 ** Math.round(Math.log2(shardBytes / 512));
-  return Math.min(2 ** 20, Math.max(2 ** 16, wanted));
+  return Math.min(SEGMENT_BYTES_MAX, Math.max(2 ** 16, wanted));
 }
 
 /** Places in words: absolute for the table, from the shard's start for its parts. */
@@ -196,11 +217,14 @@ export interface Places {
   readonly marks: number;
   readonly segmentList: number;
   readonly log: number;
+  /** The first scratch, behind all shards. */
+  readonly scratch: number;
+  readonly scratchWords: number;
   readonly tableWords: number;
 }
 
 export function placesOf(shape: TableShape): Places {
-  const { shards, lanes, caches, buckets, segments, segmentBytes } = shape;
+  const { shards, lanes, caches, buckets, segments, segmentBytes, readers } = shape;
   assert(
     shards >= 1 && (shards & (shards - 1)) === 0 && shards <= 256,
     `shards is ${shards}, not a power of two to 256`,
@@ -224,6 +248,7 @@ export function placesOf(shape: TableShape): Places {
   const logAt = segmentListAt + ceilLine(segments * SEGMENT_ENTRY_WORDS);
   const shardWords = logAt + (segments * segmentBytes) / 4;
   assert(shardWords <= SHARD_WORDS_MAX, 'a shard has at most 256 MiB: ask for more shards');
+  const scratchAt = header + shards * shardWords;
   return {
     caches: HEADER_WORDS,
     shards: header,
@@ -233,12 +258,19 @@ export function placesOf(shape: TableShape): Places {
     marks: marksAt,
     segmentList: segmentListAt,
     log: logAt,
-    tableWords: header + shards * shardWords,
+    scratch: scratchAt,
+    scratchWords: scratchWords(segmentBytes),
+    tableWords: scratchAt + readers * scratchWords(segmentBytes),
   };
 }
 
+/** Rows and keys of one read, and room for the largest record. */
+function scratchWords(segmentBytes: number): number {
+  return SCRATCH_VALUES_AT + segmentBytes / 4;
+}
+
 /** What a shared `WebAssembly.Memory` is to us; the compiler's library without a DOM has no type for it. */
-interface SharedMemory {
+export interface SharedMemory {
   readonly buffer: SharedArrayBuffer;
 }
 declare const WebAssembly: {
@@ -270,6 +302,7 @@ export function createTable(shape: TableShape, start: TableStart): TableHandle {
   words[HEADER.buckets] = shape.buckets;
   words[HEADER.segments] = shape.segments;
   words[HEADER.segmentWords] = shape.segmentBytes / 4;
+  words[HEADER.readers] = shape.readers;
   words.set(start.hashKey.subarray(0, 4), HEADER.hashKey);
   new Float64Array(memory.buffer)[HEADER.startMs / 2] = start.nowMs;
   for (let cache = 0; cache < shape.caches; cache++)
@@ -302,6 +335,7 @@ export class TableView {
       buckets: this.header(HEADER.buckets),
       segments: this.header(HEADER.segments),
       segmentBytes: this.header(HEADER.segmentWords) * 4,
+      readers: this.header(HEADER.readers),
     };
     this.places = placesOf(this.shape);
     this.startMs = this.doubles[HEADER.startMs / 2] ?? 0;
@@ -316,6 +350,12 @@ export class TableView {
   cacheAt(cache: number): number {
     assert(cache >= 0 && cache < this.shape.caches, 'there is no such cache slot');
     return this.places.caches + cache * LINE_WORDS;
+  }
+
+  /** Word of a reader's scratch. */
+  scratchAt(reader: number): number {
+    assert(reader >= 0 && reader < this.shape.readers, 'there is no such reader');
+    return this.places.scratch + reader * this.places.scratchWords;
   }
 
   shardAt(shard: number): number {

@@ -94,20 +94,21 @@ export class RecordStore {
     const table = this.#table;
     const nowMs = this.#clock.now();
     let missed: (Missed | undefined)[] | undefined;
-    for (let row = 0; row < ids.length; row++) {
-      const id = ids[row]!;
-      table.key(view.slot, id);
-      const length = table.get(nowMs);
-      if (length >= 0) {
-        sink.present(row, table.bytes, 0, length);
-        continue;
+    for (let from = 0, read = 0; from < ids.length; from += read) {
+      read = table.getMany(view.slot, ids, from, nowMs);
+      for (let row = 0; row < read; row++) {
+        const length = table.lengthOf(row);
+        if (length >= 0) {
+          sink.present(from + row, table.bytes, table.offsetOf(row), length);
+          continue;
+        }
+        missed ??= [];
+        const lane = this.#lanes.laneOf(table.shardOf(row));
+        const ofLane = missed[lane] ?? new Missed();
+        missed[lane] = ofLane;
+        ofLane.ids.push(ids[from + row]!);
+        ofLane.rows.push(from + row);
       }
-      missed ??= [];
-      const lane = this.#lanes.laneOf(table.shard);
-      const ofLane = missed[lane] ?? new Missed();
-      missed[lane] = ofLane;
-      ofLane.ids.push(id);
-      ofLane.rows.push(row);
     }
     return missed === undefined ? undefined : this.#fetchMissed(view, missed, sink);
   }

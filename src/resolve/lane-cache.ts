@@ -32,7 +32,7 @@ export class TableCache implements LaneCache {
   readonly #options: TableCacheOptions;
 
   constructor(handle: TableHandle, writer: TableWriter, options: TableCacheOptions) {
-    this.#reader = new TableReader(handle);
+    this.#reader = new TableReader(handle, options.lane);
     this.#writer = writer;
     this.#options = options;
   }

@@ -3,7 +3,15 @@ import { ManualClock } from '../../src/base/clock.js';
 import { Caches } from '../../src/l1/caches.js';
 import { POLICIES } from '../../src/l1/eviction.js';
 import { claimLane, releaseLane } from '../../src/l1/lane-owner.js';
-import { CACHE, createTable, EPOCH_MASK, shapeOf, TABLE_BYTES_MAX, TableView } from '../../src/l1/layout.js';
+import {
+  CACHE,
+  createTable,
+  EPOCH_MASK,
+  placesOf,
+  shapeOf,
+  TABLE_BYTES_MAX,
+  TableView,
+} from '../../src/l1/layout.js';
 import { TableReader } from '../../src/l1/table-reader.js';
 import { TableWriter } from '../../src/l1/table-writer.js';
 import {
@@ -18,7 +26,15 @@ import {
   versionOf,
 } from './table-fixture.js';
 
-const ONE_SHARD = { shards: 1, lanes: 1, caches: 3, buckets: 200, segments: 33, segmentBytes: 4096 };
+const ONE_SHARD = {
+  shards: 1,
+  lanes: 1,
+  caches: 3,
+  buckets: 200,
+  segments: 33,
+  segmentBytes: 4096,
+  readers: 1,
+};
 
 function fill(table: Opened, cache: number, prefix: string, count: number): void {
   for (let key = 0; key < count; key++) {
@@ -169,7 +185,7 @@ describe('epochs', () => {
     const view = new TableView(handle);
     const caches = new Caches(handle);
     const writers = [0, 1].map(lane => openWriter(handle, lane, clock));
-    const reader = new TableReader(handle);
+    const reader = new TableReader(handle, 0);
     const put = (id: string) => {
       reader.key(0, id);
       return writers[reader.shard % 2]!.put(0, id, makeValue(id, 1, 4), Infinity);
@@ -217,8 +233,10 @@ describe('shapes', () => {
       const bytes = 2 ** 24 + random(2 ** 27);
       const shape = shapeOf({ bytes, recordBytes: 64 + random(2000), caches: 1 + random(1024) });
       const table = createTable(shape, { nowMs: 0, hashKey: new Int32Array(4) });
-      expect(table.memory.buffer.byteLength).toBeLessThanOrEqual(bytes);
-      expect(table.memory.buffer.byteLength).toBeGreaterThan(bytes * 0.95);
+      const { scratch, tableWords } = placesOf(shape);
+      expect(scratch * 4).toBeLessThanOrEqual(bytes);
+      expect(scratch * 4).toBeGreaterThan(bytes * 0.95);
+      expect(table.memory.buffer.byteLength).toBe(Math.ceil(tableWords / 16_384) * 65_536);
     }
   });
 

@@ -13,7 +13,7 @@ import { checkValue, isFull, makeValue, newTable, openTable, openWriter, seeded 
 const KILLS = isFull ? 1000 : 26;
 const SEED = 99;
 const KEYS = 500;
-const SHAPE = { shards: 2, lanes: 1, caches: 2, buckets: 16, segments: 8, segmentBytes: 4096 };
+const SHAPE = { shards: 2, lanes: 1, caches: 2, buckets: 16, segments: 8, segmentBytes: 4096, readers: 1 };
 
 /** Reads while the writer works, dies and is dead: every value must check. Returns the hits. */
 async function readUntilExit(worker: Worker, reader: TableReader, random: (limit: number) => number) {
@@ -69,7 +69,7 @@ describe('a writer killed at a failpoint', () => {
   it(`leaves nothing torn and no shard stuck, ${KILLS} kills, seed ${SEED}`, async () => {
     const random = seeded(SEED);
     const handle = newTable(SHAPE, systemClock);
-    const reader = new TableReader(handle);
+    const reader = new TableReader(handle, 0);
     const ended = new Map<string, number>();
     let hits = 0;
     let kills = 0;

@@ -41,7 +41,15 @@ describe('a table filled to the brim', () => {
 
 describe('keys made to collide', () => {
   it('meet bounded probes: the window holds 48, the others give way, all else is served', () => {
-    const shape = { shards: 1, lanes: 1, caches: 1, buckets: 64, segments: 40, segmentBytes: 4096 };
+    const shape = {
+      shards: 1,
+      lanes: 1,
+      caches: 1,
+      buckets: 64,
+      segments: 40,
+      segmentBytes: 4096,
+      readers: 1,
+    };
     const table = openTable(shape);
     const key = new Key(new TableView(table.handle).hashKey);
     // With the hash key in hand, which no client has.

@@ -16,6 +16,8 @@ export interface RaceWork {
   readonly lane: number;
   /** Of a reader. */
   readonly reads: number;
+  /** Which scratch it has. */
+  readonly reader: number;
   /** One word: not 0 when the writers shall end. */
   readonly stop: Int32Array;
 }
@@ -33,11 +35,11 @@ export interface RaceReport {
 export const RACE_CACHES = 2;
 export const RACE_KEYS = 600;
 
-function write({ handle, seed, lane, lanes, stop }: RaceWork): RaceReport {
+function write({ handle, seed, lane, lanes, stop, reader: place }: RaceWork): RaceReport {
   const random = seeded(seed);
   const writer = openWriter(handle, lane, systemClock);
   const caches = new Caches(handle);
-  const reader = new TableReader(handle);
+  const reader = new TableReader(handle, place);
   let puts = 0;
   let epochs = 0;
   while (Atomics.load(stop, 0) === 0) {
@@ -56,9 +58,9 @@ function write({ handle, seed, lane, lanes, stop }: RaceWork): RaceReport {
   return { role: 'writer', reads: 0, hits: 0, wrong: 0, contended: 0, puts, epochs };
 }
 
-function read({ handle, seed, reads }: RaceWork): RaceReport {
+function read({ handle, seed, reads, reader: place }: RaceWork): RaceReport {
   const random = seeded(seed);
-  const reader = new TableReader(handle);
+  const reader = new TableReader(handle, place);
   let hits = 0;
   let wrong = 0;
   for (let done = 0; done < reads; done++) {

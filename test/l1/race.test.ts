@@ -24,12 +24,24 @@ async function runThread(work: RaceWork): Promise<RaceReport> {
 describe('readers and writers in threads of their own', () => {
   it(`never meet a torn or a wrong value in ${2 * READS} reads, seed ${SEED}`, async () => {
     // So small that every segment is reclaimed thousands of times.
-    const shape = { shards: 4, lanes: 2, caches: 2, buckets: 16, segments: 8, segmentBytes: 4096 };
+    const shape = {
+      shards: 4,
+      lanes: 2,
+      caches: 2,
+      buckets: 16,
+      segments: 8,
+      segmentBytes: 4096,
+      readers: 4,
+    };
     const handle = newTable(shape, systemClock);
     const stop = new Int32Array(new SharedArrayBuffer(4));
     const common = { handle, lanes: 2, lane: 0, reads: READS, stop };
-    const writers = [0, 1].map(lane => runThread({ ...common, role: 'writer', lane, seed: SEED + lane }));
-    const readers = [2, 3].map(seed => runThread({ ...common, role: 'reader', seed: SEED + seed }));
+    const writers = [0, 1].map(lane =>
+      runThread({ ...common, role: 'writer', lane, reader: lane, seed: SEED + lane }),
+    );
+    const readers = [2, 3].map(reader =>
+      runThread({ ...common, role: 'reader', reader, seed: SEED + reader }),
+    );
     const read = await Promise.all(readers).finally(() => Atomics.store(stop, 0, 1));
     const written = await Promise.all(writers);
     const sum = (pick: (report: RaceReport) => number) =>

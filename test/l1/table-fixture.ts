@@ -19,6 +19,7 @@ export const SMALL_SHAPE: TableShape = {
   buckets: 24,
   segments: 12,
   segmentBytes: 1024,
+  readers: 1,
 };
 
 export interface Opened {
@@ -33,7 +34,7 @@ export function openTable(shape: TableShape = SMALL_SHAPE, failpoint?: Failpoint
   const clock = new ManualClock();
   const handle = newTable(shape, clock);
   const writer = openWriter(handle, 0, clock, failpoint);
-  return { handle, caches: new Caches(handle), clock, writer, reader: new TableReader(handle) };
+  return { handle, caches: new Caches(handle), clock, writer, reader: new TableReader(handle, 0) };
 }
 
 export function newTable(shape: TableShape, clock: Clock): TableHandle {

@@ -39,7 +39,7 @@ export class LanesFixture {
     this.faults = new Int32Array(new SharedArrayBuffer(16));
     const shape = shapeOf({ bytes: 32 * 1024 * 1024, lanes, caches: 8 });
     this.table = createTable(shape, { nowMs: Date.now(), hashKey: Int32Array.of(7, 8, 9, 10) });
-    this.reader = new TableReader(this.table);
+    this.reader = new TableReader(this.table, lanes);
   }
 
   static async open(options: FixtureOptions = {}): Promise<LanesFixture> {

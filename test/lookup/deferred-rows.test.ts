@@ -28,7 +28,7 @@ class LargeTier extends MapTier {
 function emptyTable(): TableReader {
   const shape = shapeOf({ bytes: 2 * MEBIBYTE, caches: 2 });
   const start = { nowMs: Date.now(), hashKey: Int32Array.of(1, 2, 3, 4) };
-  return new TableReader(createTable(shape, start));
+  return new TableReader(createTable(shape, start), 0);
 }
 
 interface Asked {
