@@ -58,6 +58,7 @@ export function hitPercent(trace: Uint32Array, entries: number, policy: Policy, 
     segments,
     segmentBytes: perSegment * RECORD_BYTES,
     readers: 1,
+    buffers: 0,
   };
   const clock = new ManualClock();
   const hashKey = Int32Array.of(1, 2, 3, 4);
@@ -101,7 +102,16 @@ export function missesByBytes(
   const segments = (mebibytes * 2 ** 20) / shards / segmentBytes + 1;
   // Blocks of 40 KB on average; the index, and with it the ghost, is sized for that.
   const buckets = Math.ceil((mebibytes * 2 ** 20) / shards / 40_000 / 9);
-  const shape: TableShape = { shards, lanes: 1, caches: 1, buckets, segments, segmentBytes, readers: 1 };
+  const shape: TableShape = {
+    shards,
+    lanes: 1,
+    caches: 1,
+    buckets,
+    segments,
+    segmentBytes,
+    readers: 1,
+    buffers: 0,
+  };
   const clock = new ManualClock();
   const handle = createTable(shape, { nowMs: clock.now(), hashKey: Int32Array.of(1, 2, 3, 4) });
   new Caches(handle).configure(0, { policy, budgetBytes: 0 });

@@ -23,7 +23,9 @@ import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
+import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { shareL1 } from './lookup/l1-shares.js';
+import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
 import type { LaneWorkerData } from './resolve/lane-worker-data.js';
@@ -44,6 +46,8 @@ export interface Server {
 
 const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
+/** Lookups that wait for lanes at once without memory being made for them. */
+const LOOKUP_ANSWERS = 8;
 /** What closing may take when requests have used up the shutdown timeout. */
 const CLOSE_MS_MIN = 500;
 const PORT_OPTIONS = {
@@ -143,7 +147,13 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
-    const shape = shapeOf({ bytes: l1Bytes, recordBytes: l1RecordBytes, lanes, caches: viewsMax });
+    const shape = shapeOf({
+      bytes: l1Bytes,
+      recordBytes: l1RecordBytes,
+      lanes,
+      caches: viewsMax,
+      buffers: LOOKUP_ANSWERS,
+    });
     return createTable(shape, { nowMs: Date.now(), hashKey });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -202,7 +212,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
   });
   share();
   const store = new RecordStore({
-    table: new TableReader(table, config.lanes),
+    table: new TableReader(table, readerOfFront(config.lanes)),
     lanes,
     clock: systemClock,
     deadlineMs: deadline,
@@ -213,12 +223,29 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes)
     {
       record: recordHandlers(shared),
       records: loadHandlers({ store, lineBytesMax, answerError }),
-      lookup: lookupHandlers({ ...shared, isDeclared: ({ name, uid }) => views.get(name)?.uid === uid }),
+      lookup: lookupHandlers({
+        ...shared,
+        answers: lookupAnswers(table, config),
+        isDeclared: ({ name, uid }) => views.get(name)?.uid === uid,
+      }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
     },
     name => views.get(name),
   );
+}
+
+/** Each with a buffer beside the table. */
+function lookupAnswers(table: TableHandle, { lanes }: Config): LookupAnswer[] {
+  return Array.from(
+    { length: LOOKUP_ANSWERS },
+    (_, buffer) => new LookupAnswer(undefined, new ColumnGatherer(table, readerOfFront(lanes), buffer)),
+  );
+}
+
+/** Each lane's thread has the reader of its number. */
+function readerOfFront(lanes: number): number {
+  return lanes;
 }
 
 function frontLimits(config: Config): FrontLimits {

@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where the threads, the commands and the WebAssembly start: nobody imports these. */
 const ROOTS =
-  /^(src\/cli\.ts|src\/l1\/wasm\/reader\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
+  /^(src\/cli\.ts|src\/(l1|lookup)\/wasm\/(reader|gather)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
 
 interface Source {
   readonly path: string;

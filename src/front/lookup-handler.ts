@@ -15,6 +15,8 @@ import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
 
 export interface LookupHandlerOptions {
   readonly store: RecordStore;
+  /** Used again and again; more are made, and dropped, while more lookups wait for lanes at once. */
+  readonly answers: LookupAnswer[];
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
   /** Whether the view has not been dropped. */
@@ -22,8 +24,6 @@ export interface LookupHandlerOptions {
 }
 
 const ALL_HITS = 'headrace; hit; detail=L1';
-/** Answers kept for the next requests; more are made, and dropped, while many wait for lanes at once. */
-const ANSWERS_KEPT_MAX = 8;
 
 export function lookupHandlers(options: LookupHandlerOptions): RouteHandlers['lookup'] {
   const handler = new LookupHandler(options);
@@ -33,7 +33,6 @@ export function lookupHandlers(options: LookupHandlerOptions): RouteHandlers['lo
 class LookupHandler {
   readonly #options: LookupHandlerOptions;
   readonly #selections = new Selections();
-  readonly #answers: LookupAnswer[] = [];
   readonly #json = new JsonWriter();
 
   constructor(options: LookupHandlerOptions) {
@@ -54,22 +53,32 @@ class LookupHandler {
   }
 
   #answer(exchange: Exchange, view: View, body: Uint8Array, media: Media, timing: Timing): void {
-    const { store, answerError, isDeclared } = this.#options;
+    const { store, answers, answerError, isDeclared } = this.#options;
     // The body may have come late, and the view's place in shared memory be another view's by now.
     if (!isDeclared(view)) throw new HeadraceError('view-not-found', `there is no view ${view.name}`);
     const { ids, features } = readLookup(body, view);
-    const answer = this.#answers.pop() ?? new LookupAnswer();
-    answer.begin(this.#selections.forFeatures(view, features), ids);
-    if (timing !== TIMING_OFF) timing.lap('parse');
-    const misses = store.lookup(view, ids, answer);
-    if (timing !== TIMING_OFF) timing.lap('l1');
-    if (misses === undefined) return this.#respond(exchange, answer, media, ALL_HITS, timing);
+    const kept = answers.pop();
+    const answer = kept ?? new LookupAnswer();
+    const release = () => {
+      if (kept !== undefined) answers.push(kept);
+    };
+    let misses: Promise<LookupMisses> | undefined;
+    try {
+      answer.begin(this.#selections.forFeatures(view, features), ids);
+      if (timing !== TIMING_OFF) timing.lap('parse');
+      misses = store.lookup(view, ids, answer);
+      if (timing !== TIMING_OFF) timing.lap('l1');
+      if (misses === undefined) this.#respond(exchange, answer, media, ALL_HITS, timing);
+    } finally {
+      if (misses === undefined) release();
+    }
     misses
-      .then(outcome => {
+      ?.then(outcome => {
         if (timing !== TIMING_OFF) timing.lap('l3');
         this.#respond(exchange, answer, media, missStatus(outcome), timing);
       })
-      .catch(error => answerError(exchange, error));
+      .catch(error => answerError(exchange, error))
+      .finally(release);
   }
 
   #respond(exchange: Exchange, answer: LookupAnswer, media: Media, status: string, timing: Timing): void {
@@ -80,7 +89,6 @@ class LookupHandler {
       headers.push('server-timing', timing.header());
     }
     exchange.respond(200, headers, body);
-    if (this.#answers.length < ANSWERS_KEPT_MAX) this.#answers.push(answer);
   }
 }
 

@@ -246,7 +246,8 @@ function writeLarge(res: UwsResponse, body: Uint8Array, front: UwsFrontState): b
   const [, done] = res.tryEnd(body, body.byteLength);
   if (done) return true;
   const begin = res.getWriteOffset();
-  const rest = body.slice(begin);
+  // Not `slice`: a Buffer's gives a view.
+  const rest = new Uint8Array(body.subarray(begin));
   res.onAborted(() => {
     front.pending -= 1;
   });

@@ -1,10 +1,10 @@
 /**
  * Where everything lies in the shared table. One piece of shared memory, seen as 32-bit words:
  *
- *   ┌ header, 80 words ─────────┬ caches ──────────────────┬ shard 0 ┬ shard 1 ┬ … ┬ scratch 0 ┬ … ┐
- *   │ shape, hash key, start,   │ a line each: epoch,      │         │         │   │           │   │
- *   │ owner of every lane       │ policy, budget           │         │         │   │           │   │
- *   └───────────────────────────┴──────────────────────────┴─────────┴─────────┴───┴───────────┴───┘
+ *   ┌ header, 96 words ─────────┬ caches ──────────────────┬ shard 0 ┬ … ┬ scratch 0 ┬ … ┬ buffer 0 ┬ … ┐
+ *   │ shape, hash key, start,   │ a line each: epoch,      │         │   │           │   │          │   │
+ *   │ owner of every lane       │ policy, budget           │         │   │           │   │          │   │
+ *   └───────────────────────────┴──────────────────────────┴─────────┴───┴───────────┴───┴──────────┴───┘
  *
  *   shard    ┌ header ┬ counters ┬ buckets ┬ marks ┬ segment list ┬ log ──────────────────┐
  *            │ a line │ a line a │ a line  │ a byte│ 4 words      │ segment 0 │ segment 1 │
@@ -19,6 +19,7 @@
  *   record   │ value words:20 key bytes:10 │ expiry tick:32 │ cache:10 epoch:22 │ key, zeros to a word │ value │
  *
  *   scratch  │ rows, a line each: key and answer │ the keys' bytes │ values copied out │  private to one reader
+ *   buffer   4 MiB for an answer that is put together here, since WebAssembly reaches no other memory
  *
  * A key's home bucket, shard and tags come from its keyed hash; it lies in its home or one of three more buckets,
  * and stays in the bucket it was first put in. Every thread reads; a shard is written by its lane alone (shard mod lanes).
@@ -44,6 +45,7 @@ import {
   TAGS_AT,
   VALUE_WORDS_BITS,
 } from './wasm/words.js';
+import { type SharedMemory, sharedMemory } from './wasm-module.js';
 
 export { BUCKET_WORDS, PROBE_BUCKETS, RECORD_HEADER_WORDS, REFS_AT, SLOTS, TAGS_AT } from './wasm/words.js';
 
@@ -70,7 +72,8 @@ export const HEADER = {
   /** How many claims to lanes were tried. */
   claims: 14,
   readers: 15,
-  owners: 16,
+  buffers: 16,
+  owners: 32,
 } as const;
 export const LANES_MAX = 64;
 const HEADER_WORDS = HEADER.owners + LANES_MAX;
@@ -123,6 +126,8 @@ export const SCRATCH_KEYS_AT = READ_ROWS * ROW_WORDS;
 export const KEY_WORDS_MAX = (KEY_BYTES_MAX + 1) / 4;
 export const SCRATCH_VALUES_AT = SCRATCH_KEYS_AT + READ_ROWS * KEY_WORDS_MAX;
 
+export const BUFFER_BYTES = 2 ** 22;
+
 /** 16 ms a tick, from the table's start: two years. Rounded down, so that L1 never outlives the record. */
 export const TICK_MS = 16;
 export const NEVER = 0xffff_ffff;
@@ -150,10 +155,11 @@ export interface TableShape {
   readonly segmentBytes: number;
   /** Threads that read, each with a scratch of its own. */
   readonly readers: number;
+  readonly buffers: number;
 }
 
 export interface TableOptions {
-  /** Of all but the readers' scratch. */
+  /** Of all but scratch and buffers. */
   readonly bytes: number;
   /** A power of two; unless told otherwise 16, or fewer so that a shard has 32 MiB. */
   readonly shards?: number;
@@ -165,16 +171,20 @@ export interface TableOptions {
   readonly segmentBytes?: number;
   /** One for each lane and one for the front, unless told otherwise. */
   readonly readers?: number;
+  /** None unless told otherwise. A page of them that nobody writes to takes no memory. */
+  readonly buffers?: number;
 }
 
 /** The shape of a table that takes at most `bytes`. Throws an assertion that says which limit is passed. */
 export function shapeOf(options: TableOptions): TableShape {
-  const { bytes, lanes = 1, caches = CACHES_MAX, recordBytes = 192, readers = lanes + 1 } = options;
+  const { bytes, lanes = 1, caches = CACHES_MAX, recordBytes = 192 } = options;
+  const { readers = lanes + 1, buffers = 0 } = options;
   const shards = options.shards ?? shardsFor(bytes, lanes);
   assert(bytes <= TABLE_BYTES_MAX, `a table has at most ${TABLE_BYTES_MAX} bytes, ${bytes} are asked for`);
   assert(recordBytes >= 8, `recordBytes is ${recordBytes}, at least 8 make sense`);
   const scratchBytes = readers * scratchWords(options.segmentBytes ?? SEGMENT_BYTES_MAX) * 4;
-  const pageBytes = Math.floor(Math.min(bytes, TABLE_BYTES_MAX - scratchBytes) / PAGE_BYTES) * PAGE_BYTES;
+  const bytesMax = TABLE_BYTES_MAX - scratchBytes - buffers * BUFFER_BYTES;
+  const pageBytes = Math.floor(Math.min(bytes, bytesMax) / PAGE_BYTES) * PAGE_BYTES;
   const tableWords = pageBytes / 4 - HEADER_WORDS - caches * LINE_WORDS;
   const shardWords = Math.min(SHARD_WORDS_MAX, floorLine(tableWords / shards));
   const segmentBytes = options.segmentBytes ?? segmentBytesFor(shardWords * 4);
@@ -190,7 +200,7 @@ export function shapeOf(options: TableOptions): TableShape {
     segments >= SEGMENTS_MIN,
     `a table of ${bytes} bytes is too small for ${shards} shards with segments of ${segmentBytes} bytes`,
   );
-  return { shards, lanes, caches, buckets, segments, segmentBytes, readers };
+  return { shards, lanes, caches, buckets, segments, segmentBytes, readers, buffers };
 }
 
 /** Every shard has a reserve and segments half full: small shards would waste much of a small table. */
@@ -220,11 +230,12 @@ export interface Places {
   /** The first scratch, behind all shards. */
   readonly scratch: number;
   readonly scratchWords: number;
+  readonly buffers: number;
   readonly tableWords: number;
 }
 
 export function placesOf(shape: TableShape): Places {
-  const { shards, lanes, caches, buckets, segments, segmentBytes, readers } = shape;
+  const { shards, lanes, caches, buckets, segments, segmentBytes, readers, buffers } = shape;
   assert(
     shards >= 1 && (shards & (shards - 1)) === 0 && shards <= 256,
     `shards is ${shards}, not a power of two to 256`,
@@ -249,6 +260,7 @@ export function placesOf(shape: TableShape): Places {
   const shardWords = logAt + (segments * segmentBytes) / 4;
   assert(shardWords <= SHARD_WORDS_MAX, 'a shard has at most 256 MiB: ask for more shards');
   const scratchAt = header + shards * shardWords;
+  const buffersAt = scratchAt + readers * scratchWords(segmentBytes);
   return {
     caches: HEADER_WORDS,
     shards: header,
@@ -260,7 +272,8 @@ export function placesOf(shape: TableShape): Places {
     log: logAt,
     scratch: scratchAt,
     scratchWords: scratchWords(segmentBytes),
-    tableWords: scratchAt + readers * scratchWords(segmentBytes),
+    buffers: buffersAt,
+    tableWords: buffersAt + buffers * (BUFFER_BYTES / 4),
   };
 }
 
@@ -268,14 +281,6 @@ export function placesOf(shape: TableShape): Places {
 function scratchWords(segmentBytes: number): number {
   return SCRATCH_VALUES_AT + segmentBytes / 4;
 }
-
-/** What a shared `WebAssembly.Memory` is to us; the compiler's library without a DOM has no type for it. */
-export interface SharedMemory {
-  readonly buffer: SharedArrayBuffer;
-}
-declare const WebAssembly: {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => SharedMemory;
-};
 
 /** Passed to other threads by structured clone: they see the same memory. */
 export interface TableHandle {
@@ -293,7 +298,7 @@ export function createTable(shape: TableShape, start: TableStart): TableHandle {
   const places = placesOf(shape);
   const pages = Math.ceil((places.tableWords * 4) / PAGE_BYTES);
   assert(pages * PAGE_BYTES <= TABLE_BYTES_MAX, `a table has at most ${TABLE_BYTES_MAX} bytes`);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = sharedMemory(pages);
   const words = new Int32Array(memory.buffer);
   words[HEADER.layout] = LAYOUT_VERSION;
   words[HEADER.shards] = shape.shards;
@@ -303,6 +308,7 @@ export function createTable(shape: TableShape, start: TableStart): TableHandle {
   words[HEADER.segments] = shape.segments;
   words[HEADER.segmentWords] = shape.segmentBytes / 4;
   words[HEADER.readers] = shape.readers;
+  words[HEADER.buffers] = shape.buffers;
   words.set(start.hashKey.subarray(0, 4), HEADER.hashKey);
   new Float64Array(memory.buffer)[HEADER.startMs / 2] = start.nowMs;
   for (let cache = 0; cache < shape.caches; cache++)
@@ -336,6 +342,7 @@ export class TableView {
       segments: this.header(HEADER.segments),
       segmentBytes: this.header(HEADER.segmentWords) * 4,
       readers: this.header(HEADER.readers),
+      buffers: this.header(HEADER.buffers),
     };
     this.places = placesOf(this.shape);
     this.startMs = this.doubles[HEADER.startMs / 2] ?? 0;
@@ -356,6 +363,12 @@ export class TableView {
   scratchAt(reader: number): number {
     assert(reader >= 0 && reader < this.shape.readers, 'there is no such reader');
     return this.places.scratch + reader * this.places.scratchWords;
+  }
+
+  /** Word of a buffer. */
+  bufferAt(buffer: number): number {
+    assert(buffer >= 0 && buffer < this.shape.buffers, 'there is no such buffer');
+    return this.places.buffers + (buffer * BUFFER_BYTES) / 4;
   }
 
   shardAt(shard: number): number {

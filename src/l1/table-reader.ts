@@ -11,7 +11,6 @@ import {
   LINE_WORDS,
   SCRATCH_KEYS_AT,
   SCRATCH_VALUES_AT,
-  type SharedMemory,
   type TableHandle,
   TableView,
   TICK_MS,
@@ -26,6 +25,7 @@ import {
   ROW_VALUE_AT,
   ROW_WORDS,
 } from './wasm/words.js';
+import { linked } from './wasm-module.js';
 
 /** What `wasm/reader.ts` exports. */
 interface ReaderCode {
@@ -46,16 +46,7 @@ interface ReaderCode {
   readonly contended: { readonly value: number };
 }
 
-/** The compiler's library without a DOM has no types for these. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { env: { memory: SharedMemory } },
-  ) => { readonly exports: ReaderCode };
-};
-
-const code = new WebAssembly.Module(readFileSync(new URL('./wasm/reader.wasm', import.meta.url)));
+const code = readFileSync(new URL('./wasm/reader.wasm', import.meta.url));
 
 export class TableReader {
   /** The value of the last hit, from 0 on, as `get` left it; private to this reader, valid until its next read. */
@@ -87,7 +78,7 @@ export class TableReader {
     const valuesEnd = this.#rowsAt + places.scratchWords;
     this.words = view.words.subarray(this.#valuesAt, valuesEnd);
     this.bytes = view.bytes.subarray(this.#valuesAt * 4, valuesEnd * 4);
-    this.#code = new WebAssembly.Instance(code, { env: { memory: handle.memory } }).exports;
+    this.#code = linked<ReaderCode>(code, handle.memory);
     this.#code.open(
       places.shards,
       places.shardWords,

@@ -4,9 +4,11 @@
  * the time; `lookup-answer-json.ts` prints it.
  *
  * One lookup at a time has an instance; its buffer is used again by the next. Bytes that `finishFlatBuffer` returns
- * are valid until then. Rows of a dense float32 lookup cost no allocation.
+ * are valid until then. Rows of a dense float32 lookup cost no allocation; those that come from the shared table are
+ * gathered by WebAssembly, where the answer fits a buffer beside the table.
  */
 import { assert, unreachable } from '../base/assert.js';
+import type { TableReader } from '../l1/table-reader.js';
 import {
   aligned,
   BLOB_DATA_OFFSET,
@@ -15,16 +17,19 @@ import {
   stringSpace,
   writeText,
 } from '../views/flat-parts.js';
-import { ANSWER_BYTES_MAX, answerTooLarge } from '../views/json-writer.js';
+import { ANSWER_BYTES_MAX } from '../views/json-writer.js';
 import { RecordReader } from '../views/record-reader.js';
 import type { ColumnKind } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
+import { AnswerMemory } from './answer-memory.js';
+import type { ColumnGatherer } from './column-gatherer.js';
 import {
   answerHeadOf,
   BLOB_VTABLE_OFFSET,
   COLUMN_NULL_COUNT,
   COLUMN_NULLS,
   COLUMN_VECTOR,
+  ELEMENT_BYTES,
   IDS_SLOT,
   STATUSES_SLOT,
   VERSIONS_SLOT,
@@ -35,29 +40,10 @@ import { scatter } from './scatter.js';
 export const RowStatus = { present: 0, notFound: 1, unavailable: 2 } as const;
 const PENDING = 0xff;
 
-const FIRST_BYTES = 64 * 1024;
-const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 /** Up to here a loop copies faster than a call into the engine. */
 const SHORT_COPY = 64;
 
-const ELEMENT_BYTES: Readonly<Record<ColumnKind, number>> = {
-  float64: 8,
-  int64: 8,
-  float32: 4,
-  embedding: 4,
-  string: 4,
-  bytes: 4,
-  bool: 1,
-};
-
-export class LookupAnswer {
-  /** The answer's bytes and views of them; all are replaced when it grows. */
-  bytes!: Buffer;
-  data!: DataView;
-  words!: Int32Array;
-  float32s!: Float32Array;
-  float64s!: Float64Array;
-
+export class LookupAnswer extends AnswerMemory {
   selection!: Selection;
   ids: readonly string[] = [];
   /** Offsets: of the first status and version, and of each column's first element and null bitmap. */
@@ -68,7 +54,6 @@ export class LookupAnswer {
   /** Nulls of each column so far. */
   nullCounts: Int32Array = new Int32Array(0);
 
-  readonly #limit: number;
   readonly #record = new RecordReader();
   /** Word of the first row of each float32 column. */
   #float32sAt: Int32Array = new Int32Array(0);
@@ -78,9 +63,8 @@ export class LookupAnswer {
   #end = 0;
   #pending = 0;
 
-  constructor(limitBytes = ANSWER_BYTES_MAX) {
-    this.#limit = limitBytes;
-    this.#allocate(Math.min(FIRST_BYTES, limitBytes));
+  constructor(limitBytes = ANSWER_BYTES_MAX, gatherer?: ColumnGatherer) {
+    super(limitBytes, gatherer);
   }
 
   /** Rows that are not reported yet. */
@@ -110,16 +94,32 @@ export class LookupAnswer {
     selection.byKind.float32.forEach((column, n) => {
       this.#float32sAt[n] = (this.columnsAt[column] ?? 0) >> 2;
     });
-    const fixedEnd = this.#end;
-    if (fixedEnd > this.#limit) throw answerTooLarge(this.#limit);
-    if (this.bytes.length > KEPT_BYTES_MAX || this.bytes.length < fixedEnd) {
-      this.#allocate(Math.max(Math.min(FIRST_BYTES, this.#limit), fixedEnd));
-    }
+    this.reserve(this.#end);
     this.bytes.set(head.bytes);
-    this.bytes.fill(0, rowsAt, fixedEnd);
+    this.#clear(rowsAt);
     this.bytes.fill(PENDING, this.statusesAt, this.statusesAt + ids.length);
     this.words.fill(-1, this.versionsAt >> 2, (this.versionsAt >> 2) + 2 * ids.length);
     this.#link(head.tables);
+    this.gatherer?.begin(selection, this);
+  }
+
+  /**
+   * The same as `present` for those of the `count` rows of the reader's that have a plain record: they become the rows
+   * `first` and on. A bit for each row that is reported; the others are for the caller.
+   */
+  gather(reader: TableReader, count: number, first: number): number {
+    const { kinds, float32Indexes } = this.selection;
+    const { gatherer } = this;
+    if (gatherer === undefined || float32Indexes.length === 0) return 0;
+    const done = gatherer.gather(count, first);
+    for (let left = done; left !== 0; left &= left - 1) {
+      this.#pending--;
+      if (kinds.length === 1) continue;
+      const row = 31 - Math.clz32(left & -left);
+      this.#record.reset(reader.bytes, reader.offsetOf(row), reader.lengthOf(row));
+      for (const kind of kinds) if (kind !== 'float32') this.#gather(kind, first + row, reader.bytes);
+    }
+    return done;
   }
 
   /**
@@ -207,6 +207,22 @@ export class LookupAnswer {
     this.#end = at + EMPTY_BYTES;
   }
 
+  /**
+   * Zeros all that no row is sure to write: what lies between the vectors, and the null bitmaps. An element is written
+   * by its row, be it null, so that columns, which are nearly all of an answer, are not written twice.
+   */
+  #clear(rowsAt: number): void {
+    const { features } = this.selection;
+    const first = this.columnsAt[0] ?? 0;
+    this.bytes.fill(0, rowsAt, features.length === 0 ? this.#end : first);
+    for (let column = 0; column < features.length; column++) {
+      const { kind, length } = features[column] ?? { kind: 'bool', length: 1 };
+      const columnEnd = (this.columnsAt[column] ?? 0) + ELEMENT_BYTES[kind] * length * this.ids.length;
+      const next = column + 1 < features.length ? (this.columnsAt[column + 1] ?? 0) : this.#end;
+      this.bytes.fill(0, columnEnd, next);
+    }
+  }
+
   /** Sets the vectors' lengths and the offsets to them. */
   #link(tables: readonly number[]): void {
     const rows = this.ids.length;
@@ -243,6 +259,13 @@ export class LookupAnswer {
     const at = (this.nullsAt[column] ?? 0) + (row >> 3);
     this.bytes[at] = (this.bytes[at] ?? 0) | (1 << (row & 7));
     this.nullCounts[column] = (this.nullCounts[column] ?? 0) + 1;
+    const { kind, length } = this.selection.features[column] ?? { kind: 'string', length: 1 };
+    // Those of text point to the empty one already.
+    if (kind === 'string' || kind === 'bytes') return;
+    const elementBytes = ELEMENT_BYTES[kind] * length;
+    const element = (this.columnsAt[column] ?? 0) + elementBytes * row;
+    if (kind === 'float32') this.words[element >> 2] = 0;
+    else this.bytes.fill(0, element, element + elementBytes);
   }
 
   #setAllNull(row: number): void {
@@ -358,26 +381,10 @@ export class LookupAnswer {
   #append(bytes: number): number {
     const at = this.#end;
     const end = at + bytes;
-    if (end > this.bytes.length) this.#grow(end);
+    if (end > this.bytes.length) this.grow(end, at);
     this.words[(end >> 2) - 1] = 0;
     this.#end = end;
     return at;
-  }
-
-  #grow(bytes: number): void {
-    if (bytes > this.#limit) throw answerTooLarge(this.#limit);
-    const old = this.bytes;
-    this.#allocate(Math.min(this.#limit, Math.max(bytes, 2 * old.length)));
-    this.bytes.set(old.subarray(0, this.#end));
-  }
-
-  #allocate(bytes: number): void {
-    const memory = new ArrayBuffer(aligned(bytes, 8));
-    this.bytes = Buffer.from(memory);
-    this.data = new DataView(memory);
-    this.words = new Int32Array(memory);
-    this.float32s = new Float32Array(memory);
-    this.float64s = new Float64Array(memory);
   }
 }
 

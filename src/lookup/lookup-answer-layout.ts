@@ -35,6 +35,17 @@ const COLUMN_LENGTH = 16;
 const COLUMN_KIND = 20;
 const COLUMN_TABLE_BYTES = 24;
 
+/** In a column's vector; of text, the offset to it. */
+export const ELEMENT_BYTES: Readonly<Record<ColumnKind, number>> = {
+  float64: 8,
+  int64: 8,
+  float32: 4,
+  embedding: 4,
+  string: 4,
+  bytes: 4,
+  bool: 1,
+};
+
 /** Fields of Column in the order of `headrace.fbs`, and the number of each kind. */
 const COLUMN_FIELDS = { kind: 0, nullCount: 1, nulls: 2, length: 10 } as const;
 const COLUMN_FIELD_COUNT = 11;

@@ -20,6 +20,11 @@ export interface RecordStoreOptions {
 
 /** Where the rows of a lookup go: `LookupAnswer` is one. */
 export interface RowSink {
+  /**
+   * Takes of the `count` rows that the table's reader has just read what it can take at once, as the rows `first` and
+   * on: a bit for each. The others are reported one by one.
+   */
+  gather(table: TableReader, count: number, first: number): number;
   /** The bytes are valid during the call. */
   present(row: number, bytes: Uint8Array, offset: number, length: number): void;
   absent(row: number): void;
@@ -96,7 +101,10 @@ export class RecordStore {
     let missed: (Missed | undefined)[] | undefined;
     for (let from = 0, read = 0; from < ids.length; from += read) {
       read = table.getMany(view.slot, ids, from, nowMs);
+      const gathered = sink.gather(table, read, from);
+      if (gathered === 2 ** read - 1) continue;
       for (let row = 0; row < read; row++) {
+        if ((gathered & (1 << row)) !== 0) continue;
         const length = table.lengthOf(row);
         if (length >= 0) {
           sink.present(from + row, table.bytes, table.offsetOf(row), length);
@@ -121,12 +129,14 @@ export class RecordStore {
     const deadlineMs = this.#deadline();
     const outcome: LookupMisses = { count: 0, failure: undefined };
     const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));
-    await Promise.all(
+    // All, also when one fails: nothing may go to the sink once it has another lookup.
+    const settled = await Promise.allSettled(
       asked.map(async ({ ofLane, lane }) => {
         outcome.count += ofLane.ids.length;
         outcome.failure = (await this.#fetchFrom(lane, view, ofLane, deadlineMs, sink)) ?? outcome.failure;
       }),
     );
+    for (const result of settled) if (result.status === 'rejected') throw result.reason;
     return outcome;
   }
 

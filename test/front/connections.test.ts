@@ -127,6 +127,29 @@ describe.each(FRONTS)('%s front: connections', kind => {
   });
 });
 
+describe.each(FRONTS)('%s front: the body of an answer', kind => {
+  const size = 20_000_000;
+  const bodies: Readonly<Record<string, () => Uint8Array>> = {
+    'an array': () => new Uint8Array(size),
+    'a Buffer': () => Buffer.alloc(size),
+    'a Buffer over shared memory': () => Buffer.from(new SharedArrayBuffer(size + 8), 8, size),
+  };
+  test.each(Object.keys(bodies))('is the handler’s again at once, as %s too', async name => {
+    const body = bodies[name]?.() ?? new Uint8Array(0);
+    const { client, front } = await start(kind, exchange => {
+      body.fill(65);
+      exchange.respond(200, [], body);
+      body.fill(66);
+    });
+    const raw = await client();
+    raw.socket.pause();
+    await raw.request('/');
+    await until(() => front.pending === 1);
+    raw.socket.resume();
+    expect((await raw.answer())?.body).toBe('A'.repeat(size));
+  });
+});
+
 describe.each(FRONTS)('%s front: shutdown', kind => {
   test('stops accepting, finishes what is in flight, then closes', async () => {
     const kept: Exchange[] = [];

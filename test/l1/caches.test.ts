@@ -34,6 +34,7 @@ const ONE_SHARD = {
   segments: 33,
   segmentBytes: 4096,
   readers: 1,
+  buffers: 0,
 };
 
 function fill(table: Opened, cache: number, prefix: string, count: number): void {

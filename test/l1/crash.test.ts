@@ -13,7 +13,16 @@ import { checkValue, isFull, makeValue, newTable, openTable, openWriter, seeded 
 const KILLS = isFull ? 1000 : 26;
 const SEED = 99;
 const KEYS = 500;
-const SHAPE = { shards: 2, lanes: 1, caches: 2, buckets: 16, segments: 8, segmentBytes: 4096, readers: 1 };
+const SHAPE = {
+  shards: 2,
+  lanes: 1,
+  caches: 2,
+  buckets: 16,
+  segments: 8,
+  segmentBytes: 4096,
+  readers: 1,
+  buffers: 0,
+};
 
 /** Reads while the writer works, dies and is dead: every value must check. Returns the hits. */
 async function readUntilExit(worker: Worker, reader: TableReader, random: (limit: number) => number) {

@@ -49,6 +49,7 @@ describe('keys made to collide', () => {
       segments: 40,
       segmentBytes: 4096,
       readers: 1,
+      buffers: 0,
     };
     const table = openTable(shape);
     const key = new Key(new TableView(table.handle).hashKey);

@@ -58,18 +58,33 @@ function write({ handle, seed, lane, lanes, stop, reader: place }: RaceWork): Ra
   return { role: 'writer', reads: 0, hits: 0, wrong: 0, contended: 0, puts, epochs };
 }
 
+/** One key at a time and many at once, in turns. */
 function read({ handle, seed, reads, reader: place }: RaceWork): RaceReport {
   const random = seeded(seed);
   const reader = new TableReader(handle, place);
   let hits = 0;
   let wrong = 0;
-  for (let done = 0; done < reads; done++) {
-    const id = `key-${random(RACE_KEYS)}`;
-    reader.key(random(RACE_CACHES), id);
-    const length = reader.get(Date.now());
-    if (length < 0) continue;
+  const check = (id: string, words: Int32Array, length: number): void => {
+    if (length < 0) return;
     hits++;
-    if (checkValue(id, reader.words, length) < 0) wrong++;
+    if (checkValue(id, words, length) < 0) wrong++;
+  };
+  for (let done = 0; done < reads; ) {
+    const cache = random(RACE_CACHES);
+    const ids = Array.from({ length: 1 + random(40) }, () => `key-${random(RACE_KEYS)}`);
+    if (random(2) === 0) {
+      for (let from = 0, read = 0; from < ids.length; from += read) {
+        read = reader.getMany(cache, ids, from, Date.now());
+        for (let row = 0; row < read; row++)
+          check(ids[from + row]!, reader.words.subarray(reader.offsetOf(row) / 4), reader.lengthOf(row));
+      }
+    } else {
+      for (const id of ids) {
+        reader.key(cache, id);
+        check(id, reader.words, reader.get(Date.now()));
+      }
+    }
+    done += ids.length;
   }
   return { role: 'reader', reads, hits, wrong, contended: reader.contended, puts: 0, epochs: 0 };
 }

@@ -32,6 +32,7 @@ describe('readers and writers in threads of their own', () => {
       segments: 8,
       segmentBytes: 4096,
       readers: 4,
+      buffers: 0,
     };
     const handle = newTable(shape, systemClock);
     const stop = new Int32Array(new SharedArrayBuffer(4));

@@ -20,6 +20,7 @@ export const SMALL_SHAPE: TableShape = {
   segments: 12,
   segmentBytes: 1024,
   readers: 1,
+  buffers: 0,
 };
 
 export interface Opened {

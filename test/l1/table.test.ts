@@ -39,7 +39,8 @@ class Model {
     // Half of all steps among a tenth of the keys.
     const id = random(2) === 0 ? `k${random(KEYS / 10)}` : `key-${random(KEYS)}-é`.slice(0, 4 + random(9));
     const kind = random(1000);
-    if (kind < 550) this.get(cache, id);
+    if (kind < 500) this.get(cache, id);
+    else if (kind < 550) this.getMany(cache, id);
     else if (kind < 900) this.put(cache, id, random(1000), 2 + random(random(8) === 0 ? 180 : 40));
     else if (kind < 950) this.remove(cache, id);
     else if (kind < 990) this.table.clock.advance(random(200));
@@ -56,12 +57,32 @@ class Model {
   get(cache: number, id: string): void {
     const { reader, clock } = this.table;
     reader.key(cache, id);
-    const length = reader.get(clock.now());
+    this.#check(cache, id, 0, reader.get(clock.now()));
+  }
+
+  /** The id and up to thirty of those that were put, some of them twice. */
+  getMany(cache: number, id: string): void {
+    const { reader, clock } = this.table;
+    const names = [...this.held.keys()];
+    const ids = [id];
+    for (let left = this.#random(30); left > 0 && names.length > 0; left--) {
+      ids.push(names[this.#random(names.length)]!.slice(2));
+    }
+    for (let from = 0, read = 0; from < ids.length; from += read) {
+      read = reader.getMany(cache, ids, from, clock.now());
+      expect(read).toBeGreaterThan(0);
+      for (let row = 0; row < read; row++)
+        this.#check(cache, ids[from + row]!, reader.offsetOf(row), reader.lengthOf(row));
+    }
+  }
+
+  #check(cache: number, id: string, offset: number, length: number): void {
+    const { reader, clock } = this.table;
     if (length < 0) return;
     this.hits++;
     const held = this.held.get(`${cache}/${id}`);
     expect(held, `${id} is served though it was never put, or was removed`).toBeDefined();
-    expect(checkValue(id, reader.words, length)).toBe(held?.version);
+    expect(checkValue(id, reader.words.subarray(offset / 4), length)).toBe(held?.version);
     expect(held?.expiresAtMs).toBeGreaterThan(clock.now());
   }
 
@@ -106,6 +127,39 @@ class Model {
 function expectCountsToMatch({ handle, caches }: Opened): void {
   const used = [0, 1].map(shard => caches.shardFigures(shard).slotsUsed).reduce((a, b) => a + b);
   expect(references(new TableView(handle))).toBe(used);
+}
+
+describe('many keys at once', () => {
+  it('come in as many reads as their values need room for', () => {
+    const table = openTable({ ...SMALL_SHAPE, segments: 64, segmentBytes: 4096 });
+    const ids = Array.from({ length: 40 }, (_, key) => `key-${key}`);
+    const words = (key: number) => (key % 3 === 0 ? 900 : 20);
+    ids.forEach((id, key) => {
+      expect(table.writer.put(0, id, makeValue(id, key, words(key)), Infinity)).toBe('stored');
+    });
+    const reads: number[] = [];
+    for (let from = 0, read = 0; from < ids.length; from += read) {
+      read = table.reader.getMany(0, ids, from, table.clock.now());
+      reads.push(read);
+      for (let row = 0; row < read; row++) {
+        const found = table.reader.words.subarray(table.reader.offsetOf(row) / 4);
+        expect(table.reader.lengthOf(row)).toBe(words(from + row) * 4);
+        expect(checkValue(ids[from + row]!, found, table.reader.lengthOf(row))).toBe(from + row);
+        expect(table.reader.shardOf(row)).toBe(shardOf(table, ids[from + row]!));
+      }
+    }
+    // A long value and the short ones behind it; the next long one does not fit beside them.
+    expect(reads.slice(0, -1)).toEqual(new Array(13).fill(3));
+    expect(table.reader.getMany(1, ids, 0, table.clock.now())).toBe(16);
+    expect(Array.from({ length: 16 }, (_, row) => table.reader.lengthOf(row))).toEqual(
+      new Array(16).fill(-1),
+    );
+  });
+});
+
+function shardOf({ reader }: Opened, id: string): number {
+  reader.key(0, id);
+  return reader.shard;
 }
 
 describe('the table against a plain map', () => {

@@ -98,6 +98,7 @@ it('gives each of 300 rows of a mebibyte once, in replies that pass their bound 
   const arrived = new Array<number>(ids.length).fill(0);
   const lengths = new Set<number>();
   const outcome = await store.lookup(view, ids, {
+    gather: () => 0,
     present(row, _bytes, _offset, length) {
       arrived[row]!++;
       lengths.add(length);
@@ -115,7 +116,12 @@ it('gives each of 300 rows of a mebibyte once, in replies that pass their bound 
 it('asks again for a single record that was deferred behind others', async () => {
   const { store, tier, figures } = await largeRecords();
   const ids = Array.from({ length: 300 }, (_, n) => `id${n}`);
-  const sink = { present: () => undefined, absent: () => undefined, unavailable: () => undefined };
+  const sink = {
+    gather: () => 0,
+    present: () => undefined,
+    absent: () => undefined,
+    unavailable: () => undefined,
+  };
   const lookup = store.lookup(view, ids, sink);
   const record = await store.fetch(view, 'single');
   expect(record?.byteLength).toBe(tier.record.byteLength);
@@ -132,6 +138,7 @@ it('says why rows are unavailable when the tiers of the lane failed, not the lan
   const store = new RecordStore({ table: emptyTable(), lanes, clock: systemClock, deadlineMs: 1_000 });
   const seen: string[] = [];
   const outcome = await store.lookup(view, ['a', 'b'], {
+    gather: () => 0,
     present: () => undefined,
     absent: row => seen.push(`${row} absent`),
     unavailable: row => seen.push(`${row} unavailable`),

@@ -1,14 +1,17 @@
 import fc from 'fast-check';
 import * as flatbuffers from 'flatbuffers';
 import { describe, expect, test } from 'vitest';
+import { ColumnGatherer } from '../../src/lookup/column-gatherer.js';
 import { LookupAnswer } from '../../src/lookup/lookup-answer-columns.js';
 import { lookupJson } from '../../src/lookup/lookup-answer-json.js';
 import { Column as GeneratedColumn } from '../../src/views/generated/headrace/column.js';
 import { LookupAnswer as GeneratedAnswer } from '../../src/views/generated/headrace/lookup-answer.js';
 import { JsonWriter } from '../../src/views/json-writer.js';
 import { encodeTombstone, RecordEncoder } from '../../src/views/record-codec.js';
+import { RecordReader } from '../../src/views/record-reader.js';
 import type { Feature, FeatureType, View } from '../../src/views/schema.js';
 import { type Selection, selectFeatures } from '../../src/views/selection.js';
+import { openTable, SMALL_SHAPE } from '../l1/table-fixture.js';
 import {
   type Cell,
   draftOf,
@@ -77,38 +80,85 @@ function expectedRow({ samples, olderFeatures }: Lookup, { features }: Selection
   };
 }
 
-/** Reports the rows last to first, from one scratch buffer that is overwritten at once. */
-function gather(answer: LookupAnswer, selection: Selection, lookup: Lookup): void {
-  const { view, samples, rows, olderFeatures } = lookup;
+/** The record or tombstone of each row, `undefined` where there is none. */
+function recordsOf({ view, samples, rows, olderFeatures }: Lookup): (Uint8Array | undefined)[] {
   const encoder = new RecordEncoder(view);
   const older = olderView(view, olderFeatures);
   const olderEncoder = new RecordEncoder(older);
+  return rows.map(({ outcome, sample: n }) => {
+    const sample = samples[n];
+    if (sample === undefined) return undefined;
+    if (outcome === 'tombstone') return encodeTombstone(sample.times.version, 1, 2);
+    const cut = { ...sample, cells: sample.cells.slice(0, olderFeatures) };
+    if (outcome === 'older') return olderEncoder.encode(draftOf(older, cut), sample.times).slice();
+    return outcome === 'present' ? encoder.encode(draftOf(view, sample), sample.times).slice() : undefined;
+  });
+}
+
+/** Reports the rows last to first, from one scratch buffer that is overwritten at once. */
+function gather(answer: LookupAnswer, selection: Selection, lookup: Lookup): void {
+  const { rows } = lookup;
+  const records = recordsOf(lookup);
   const scratch = new Uint8Array(100_000);
   answer.begin(
     selection,
     rows.map(({ id }) => id),
   );
   for (let row = rows.length - 1; row >= 0; row--) {
-    const { outcome, sample: n } = rows[row] ?? { outcome: 'unreported', sample: 0 };
-    const sample = samples[n];
-    if (sample === undefined || outcome === 'unreported') continue;
-    if (outcome === 'absent' || outcome === 'unavailable') {
-      answer[outcome](row);
-      continue;
-    }
-    const cut = { ...sample, cells: sample.cells.slice(0, olderFeatures) };
-    const bytes =
-      outcome === 'tombstone'
-        ? encodeTombstone(sample.times.version, 1, 2)
-        : outcome === 'older'
-          ? olderEncoder.encode(draftOf(older, cut), sample.times)
-          : encoder.encode(draftOf(view, sample), sample.times);
+    const outcome = rows[row]?.outcome ?? 'unreported';
+    const bytes = records[row];
+    if (outcome === 'absent' || outcome === 'unavailable') answer[outcome](row);
+    if (bytes === undefined) continue;
     scratch.set(bytes, 3 + (row % 5));
     answer.present(row, scratch, 3 + (row % 5), bytes.length);
     scratch.fill(0xee);
   }
   expect(answer.pending).toBe(rows.filter(({ outcome }) => outcome === 'unreported').length);
 }
+
+const table = openTable({
+  ...SMALL_SHAPE,
+  shards: 1,
+  buckets: 64,
+  segments: 32,
+  segmentBytes: 2 ** 16,
+  buffers: 1,
+});
+const tableAnswer = new LookupAnswer(undefined, new ColumnGatherer(table.handle, 0, 0));
+
+/** Puts the records into a table and reads them there, as a lookup does, into a buffer full of an earlier answer. */
+function gatherFromTable(answer: LookupAnswer, selection: Selection, lookup: Lookup): void {
+  const { rows } = lookup;
+  table.caches.raiseEpoch(0);
+  const keys = rows.map((_, row) => String(row));
+  recordsOf(lookup).forEach((bytes, row) => {
+    if (bytes !== undefined) expect(table.writer.put(0, keys[row] ?? '', bytes, Infinity)).toBe('stored');
+  });
+  answer.bytes.fill(0xee);
+  answer.begin(
+    selection,
+    rows.map(({ id }) => id),
+  );
+  const { reader } = table;
+  for (let from = 0, read = 0; from < keys.length; from += read) {
+    read = reader.getMany(0, keys, from, table.clock.now());
+    const done = answer.gather(reader, read, from);
+    for (let row = 0; row < read; row++) {
+      const outcome = rows[from + row]?.outcome ?? 'unreported';
+      if ((done & (1 << row)) !== 0) expect(['present', 'older']).toContain(outcome);
+      else if (outcome === 'absent' || outcome === 'unavailable') answer[outcome](from + row);
+      else if (outcome !== 'unreported')
+        answer.present(from + row, reader.bytes, reader.offsetOf(row), reader.lengthOf(row));
+    }
+    table.reader.bytes.fill(0xee);
+  }
+  expect(answer.pending).toBe(rows.filter(({ outcome }) => outcome === 'unreported').length);
+}
+
+const WAYS = [
+  { way: 'row by row', gather, answer: new LookupAnswer() },
+  { way: 'from the table', gather: gatherFromTable, answer: tableAnswer },
+] as const;
 
 function generatedCell(column: GeneratedColumn, { kind, length }: Feature, row: number): Cell {
   if (column.nullCount() > 0 && ((column.nulls(row >> 3) ?? 0) & (1 << (row & 7))) !== 0) return null;
@@ -149,7 +199,7 @@ function rounded(cell: unknown, { kind }: Feature): unknown {
   return kind === 'embedding' && Array.isArray(cell) ? cell.map(value => Math.fround(Number(value))) : cell;
 }
 
-describe('a lookup answers what its rows were', () => {
+describe.each(WAYS)('a lookup answers what its rows were, gathered $way,', ({ gather, answer }) => {
   test('as JSON', PATIENCE, () => {
     const property = fc.property(lookupArbitrary, lookup => {
       const selection = selectFeatures(lookup.view, lookup.names);
@@ -241,6 +291,63 @@ describe('a lookup', () => {
     answer.absent(0);
     expect(jsonOf(answer)).toMatchObject({ ids: ['a'], statuses: ['NOT_FOUND'], columns: [] });
     expect(generated(answer.finishFlatBuffer()).idsLength()).toBe(1);
+  });
+
+  test('of plain float32 rows comes from the table in one go, with the bytes that row by row has', () => {
+    const { view } = lookupOf(['float32', 'float32', 'float32'], [1, 2, 3], 0);
+    const encoder = new RecordEncoder(view);
+    const words = seededWords(3);
+    const ids = Array.from({ length: 100 }, (_, row) => `doc-${row}`);
+    table.caches.raiseEpoch(0);
+    const plain = new LookupAnswer();
+    const selection = selectFeatures(view, ['f2', 'f0']);
+    plain.begin(selection, ids);
+    tableAnswer.bytes.fill(0xee);
+    tableAnswer.begin(selection, ids);
+    ids.forEach((id, row) => {
+      const cells = [0, 0, 0].map(() => Math.fround(words() / 2 ** 32));
+      const record = encoder.encode(
+        draftOf(view, { cells, tags: [], metadata: undefined, times: TIMES }),
+        TIMES,
+      );
+      // One in seven is not there: it breaks up the rows that go together.
+      if (row % 7 === 3) plain.absent(row);
+      else {
+        plain.present(row, record);
+        table.writer.put(0, id, record, Infinity);
+      }
+    });
+    for (let from = 0, read = 0; from < ids.length; from += read) {
+      read = table.reader.getMany(0, ids, from, table.clock.now());
+      const done = tableAnswer.gather(table.reader, read, from);
+      for (let row = 0; row < read; row++) {
+        expect((done & (1 << row)) !== 0).toBe((from + row) % 7 !== 3);
+        if ((from + row) % 7 === 3) tableAnswer.absent(from + row);
+      }
+    }
+    expect(Buffer.compare(tableAnswer.finishFlatBuffer(), plain.finishFlatBuffer())).toBe(0);
+  });
+
+  test('does not believe a record that is damaged', PATIENCE, () => {
+    const { view } = lookupOf(['float32', 'float32', 'int64'], [1, 2, 3], 0);
+    const sample = { cells: [0.5, 0.25, 7], tags: [], metadata: undefined, times: TIMES };
+    const whole = new RecordEncoder(view).encode(draftOf(view, sample), TIMES).slice();
+    const damage = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 });
+    const property = fc.property(damage, fc.nat(whole.length / 4), (bytes, cut) => {
+      const record = whole.slice(0, whole.length - 4 * cut);
+      for (const [at, byte] of bytes) if (at < record.length) record[at] = byte;
+      table.caches.raiseEpoch(0);
+      table.writer.put(0, 'a', record, Infinity);
+      tableAnswer.begin(selectFeatures(view), ['a']);
+      table.reader.getMany(0, ['a'], 0, table.clock.now());
+      if (tableAnswer.gather(table.reader, 1, 0) === 0) return;
+      const reader = new RecordReader();
+      reader.reset(record);
+      const read = generated(tableAnswer.finishFlatBuffer());
+      expect(reader.tombstone).toBe(false);
+      for (const column of [0, 1]) expect(read.columns(column)?.float32s(0)).toBe(reader.float32(column));
+    });
+    fc.assert(property, RUNS);
   });
 
   test('takes a row once', () => {
