@@ -101,8 +101,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const table = createL1(config);
     const lanes = await openLanes(config, log, table, laneWorker);
     closers.push(() => lanes.close());
-    requireSlots(config, lanes);
-    const handler = dataHandler(config, log, table, lanes);
+    const views = await openViews(config, table, lanes);
+    const handler = dataHandler(config, log, table, lanes, views);
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -189,28 +189,33 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
   }
 }
 
-/** A view keeps its slot in L1 for life, and L1 has as many as there may be views. */
-function requireSlots({ viewsMax }: Config, lanes: Lanes): void {
-  const needed = lanes.views().reduce((most, { slot }) => Math.max(most, slot + 1), 0);
-  if (needed > viewsMax)
-    throw new StartError(`HEADRACE_VIEWS_MAX is ${viewsMax}, the views of the data directory need ${needed}`);
-}
-
-function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes) {
-  const { bodyBytesMax, lineBytesMax, deadline, viewsMax } = config;
+/** @throws StartError when there are more than L1 has room for. */
+async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes): Promise<ViewRegistry> {
   const caches = new Caches(table);
-  const share = () => shareL1(caches, views.list(), viewsMax);
-  const views = new ViewRegistry(lanes.views(), {
+  const views = new ViewRegistry({
     viewsMax,
-    nextUid: () => lanes.nextUid,
-    declare: async view => lanes.declare(view),
-    drop: async view => {
-      await lanes.drop(view);
+    catalogedViews: () => lanes.catalogedViews(),
+    createView: (draft, uidMin) => lanes.createView(draft, uidMin),
+    changeView: view => lanes.changeView(view),
+    dropView: view => lanes.dropView(view),
+    declare: view => lanes.declare(view),
+    forget: async view => {
+      await lanes.forget(view);
       caches.raiseEpoch(view.slot);
     },
-    changed: share,
+    changed: () => shareL1(caches, views.list(), viewsMax),
   });
-  share();
+  try {
+    await views.refresh();
+    shareL1(caches, views.list(), viewsMax);
+  } catch (error) {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  }
+  return views;
+}
+
+function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {
+  const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
     lanes,

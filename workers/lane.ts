@@ -1,6 +1,6 @@
 /**
  * What a lane's thread starts with: opens the disk store, claims the lane's shards, wires the parts, answers messages.
- * The first message is `start`; its answer says which views there are.
+ * The first message is `start`; it says which views there are, as far as they are known yet.
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -21,7 +21,7 @@ import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
 import { guardTier } from '../src/resolve/guard.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
-import { LaneService } from '../src/resolve/lane-service.js';
+import { DONE, LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
 import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
@@ -44,7 +44,7 @@ export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
     try {
       service = open(workerData as LaneWorkerData, task);
-      return service.started();
+      return DONE;
     } catch (error) {
       return { kind: 'failed', failure: failureOf(error) };
     }
@@ -60,7 +60,7 @@ function handOver(reply: LaneReply): LaneReply {
   return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
-function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): LaneService {
+function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: StartTask): LaneService {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
@@ -73,6 +73,7 @@ function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): Lan
   const inspector = new RecordInspector();
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
+  for (const view of known) views.declare(view);
   const chain = new TierChain(tierOrder({ lmdb }), inspector);
   const flights = new SingleFlight<Found>(data.flightsMax);
   const versions = new HybridClock(clock);
@@ -80,7 +81,7 @@ function open(data: LaneWorkerData, { lane, lanes, emptyCache }: StartTask): Lan
   const reads = new ReadResolver({ views, cache, chain, flights, inspector, clock });
   const writes = new RecordWriter({ views, cache, chain, inspector, clock, versions, tombstoneTtlMs });
 
-  if (emptyCache) for (const { slot } of catalog.views()) cache.empty(slot);
+  if (emptyCache) for (const { slot } of known) cache.empty(slot);
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
   const housekeeping = lane === 0 ? startHousekeeping(environment, guard, catalog, inspector) : undefined;
   const close = async () => {

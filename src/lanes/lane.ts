@@ -13,6 +13,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import type { StoredView } from '../views/schema.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
 import type { LaneEvent } from './lane-event.js';
 import { LaneThread, settledWithin } from './lane-thread.js';
@@ -23,7 +24,6 @@ import {
   type LaneReply,
   type LaneTask,
   type ReadReply,
-  type StartReply,
   type WriteResult,
 } from './messages.js';
 import { PackedRows } from './packed-rows.js';
@@ -35,6 +35,8 @@ export interface LaneOptions {
   readonly workerUrl: URL;
   readonly workerData: unknown;
   readonly clock: Clock;
+  /** Those that a new thread is to know. */
+  readonly views: () => readonly StoredView[];
   /** Ops queued and in flight; over that, `overloaded`. */
   readonly opsMax: number;
   /** Bytes of ids and bodies queued and in flight. */
@@ -88,10 +90,9 @@ export class Lane {
   }
 
   /** Starts the first thread. @throws Error when it does not start; later failures are retried without end. */
-  async open(): Promise<StartReply> {
+  async open(): Promise<void> {
     const thread = this.#launch();
-    const reply = await thread.started;
-    return this.#opened(reply as LaneReply);
+    this.#opened((await thread.started) as LaneReply);
   }
 
   /** @throws HeadraceError `overloaded`, `unavailable` or `deadline` at once, before anything was taken. */
@@ -303,20 +304,20 @@ export class Lane {
   }
 
   #launch(): LaneThread {
-    const { lane, lanes, workerUrl, workerData, onEvent } = this.#options;
+    const { lane, lanes, workerUrl, workerData, views, onEvent } = this.#options;
     this.#state = 'starting';
     const emptyCache = this.#isUnsettled;
     const onDown = (reason: string) => this.#down(thread, reason);
     const onNotice = (message: string) => onEvent({ kind: 'notice', lane, message });
     const thread: LaneThread = new LaneThread(
       { workerUrl, workerData, onDown, onNotice },
-      { kind: 'start', lane, lanes, emptyCache },
+      { kind: 'start', lane, lanes, views: views(), emptyCache },
     );
     this.#thread = thread;
     return thread;
   }
 
-  #opened(reply: LaneReply): StartReply {
+  #opened(reply: LaneReply): void {
     if ('kind' in reply && reply.kind === 'failed') throw errorOf(reply.failure);
     // Closed while it was starting: it must not come up again.
     if (this.#state === 'closed') throw new HeadraceError('draining', 'the server is shutting down');
@@ -324,7 +325,6 @@ export class Lane {
     this.#isUnsettled = false;
     this.#startFailures = 0;
     this.#schedule();
-    return reply as StartReply;
   }
 
   /** Called in the same turn in which the failure is heard of: no task goes to that thread any more. */

@@ -7,7 +7,8 @@
 import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import type { StoredView, View } from '../views/schema.js';
+import type { Standing } from '../base/view-catalog.js';
+import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
 import { Lane } from './lane.js';
@@ -21,6 +22,7 @@ import {
   type LaneCounters,
   type PutResult,
   type ReadOp,
+  type ViewDraft,
   type WriteResult,
 } from './messages.js';
 import type { PackedRows } from './packed-rows.js';
@@ -67,8 +69,8 @@ export class Lanes {
   readonly #lanes: readonly Lane[];
   readonly #clock: Clock;
   readonly #deadlines: Deadlines<AnyCall>;
-  readonly #views: readonly StoredView[];
-  #nextUid: number;
+  /** By uid: what a lane's new thread is told. */
+  readonly #views: Map<number, StoredView>;
   #isDraining = false;
   #late = 0;
 
@@ -80,24 +82,25 @@ export class Lanes {
       bytesMax = LANE_LIMITS.bytesMax,
       onEvent = () => undefined,
     } = options;
-    const rest = { lanes: count, workerUrl, workerData, clock, onExited, opsMax, bytesMax, onEvent };
+    const known = new Map<number, StoredView>();
+    const views = () => [...known.values()];
+    const rest = { lanes: count, workerUrl, workerData, clock, views, onExited, opsMax, bytesMax, onEvent };
     const lanes = Array.from({ length: count }, (_, lane) => new Lane({ ...rest, lane }));
     try {
       const [first, ...others] = lanes;
-      const start = await first?.open();
+      await first?.open();
       await Promise.all(others.map(lane => lane.open()));
-      return new Lanes(lanes, clock, start?.views ?? [], start?.nextUid ?? 1);
+      return new Lanes(lanes, clock, known);
     } catch (error) {
       await Promise.all(lanes.map(lane => lane.close()));
       throw error;
     }
   }
 
-  private constructor(lanes: readonly Lane[], clock: Clock, views: readonly StoredView[], nextUid: number) {
+  private constructor(lanes: readonly Lane[], clock: Clock, views: Map<number, StoredView>) {
     this.#lanes = lanes;
     this.#clock = clock;
     this.#views = views;
-    this.#nextUid = nextUid;
     this.#deadlines = new Deadlines(clock, call => {
       this.#late++;
       call.fail(new HeadraceError('deadline', 'the deadline passed before there was an answer'));
@@ -106,16 +109,6 @@ export class Lanes {
 
   get count(): number {
     return this.#lanes.length;
-  }
-
-  /** The views of the catalog, as it was when the lanes were opened. */
-  views(): readonly StoredView[] {
-    return this.#views;
-  }
-
-  /** The uid for the next new view. */
-  get nextUid(): number {
-    return this.#nextUid;
   }
 
   laneOf(shard: number): number {
@@ -177,22 +170,48 @@ export class Lanes {
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
   }
 
-  /** Resolves when the view is kept on disk and every lane knows it. */
+  /** The views of the catalog. @throws HeadraceError `unavailable`, as the other calls to the catalog do. */
+  async catalogedViews(): Promise<readonly CatalogedView[]> {
+    const reply = await this.#catalog({ kind: 'catalog-list' });
+    assert(reply.kind === 'cataloged', 'a list is answered as one');
+    return reply.views;
+  }
+
+  /** See `ViewCatalogStore`: resolves when the change is durable, to what stands. */
+  async createView(draft: ViewDraft, uidMin: number): Promise<Standing<CatalogedView>> {
+    const reply = await this.#catalog({ kind: 'catalog-create', draft, uidMin });
+    assert(
+      reply.kind === 'standing' && reply.standing !== undefined,
+      'a new view stands, or another of its name',
+    );
+    return reply.standing;
+  }
+
+  /** The same for a view that is changed. */
+  async changeView(view: CatalogedView): Promise<Standing<CatalogedView> | undefined> {
+    const reply = await this.#catalog({ kind: 'catalog-put', view });
+    assert(reply.kind === 'standing', 'a change is answered with what stands');
+    return reply.standing;
+  }
+
+  /** Resolves when the view is gone from the catalog. Its records go bit by bit. */
+  async dropView(view: CatalogedView): Promise<void> {
+    await this.#catalog({ kind: 'catalog-drop', view });
+  }
+
+  /** Resolves when every lane knows the view. */
   async declare(view: StoredView): Promise<void> {
-    this.#nextUid = Math.max(this.#nextUid, view.uid + 1);
-    const deadlineMs = this.#clock.now() + LANE_LIMITS.controlDeadlineMs;
-    await this.#control(0, { kind: 'catalog-put', view }, deadlineMs);
-    await this.#controlAll({ kind: 'declare', view }, deadlineMs);
+    this.#views.set(view.uid, view);
+    await this.#controlAll({ kind: 'declare', view }, this.#controlDeadline());
   }
 
   /**
-   * Resolves when the view is gone from the disk's catalog and no lane puts records of it into the shared table any
-   * more: raise the epoch of its slot then, before the slot is given to another view. Its records go bit by bit.
+   * Resolves when no lane puts records of the view into the shared table any more: raise the epoch of its slot then,
+   * before the slot is given to another view.
    */
-  async drop(view: StoredView): Promise<void> {
-    const deadlineMs = this.#clock.now() + LANE_LIMITS.controlDeadlineMs;
-    await this.#control(0, { kind: 'catalog-drop', view }, deadlineMs);
-    await this.#controlAll({ kind: 'forget', viewUid: view.uid }, deadlineMs);
+  async forget(view: Pick<StoredView, 'uid'>): Promise<void> {
+    this.#views.delete(view.uid);
+    await this.#controlAll({ kind: 'forget', viewUid: view.uid }, this.#controlDeadline());
   }
 
   /** What the lanes' threads have counted since they began. */
@@ -247,6 +266,14 @@ export class Lanes {
     const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;
+  }
+
+  #catalog(task: ControlTask): Promise<ControlReply> {
+    return this.#control(0, task, this.#controlDeadline());
+  }
+
+  #controlDeadline(): number {
+    return this.#clock.now() + LANE_LIMITS.controlDeadlineMs;
   }
 
   #controlAll(task: ControlTask, deadlineMs: number): Promise<ControlReply[]> {

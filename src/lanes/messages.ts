@@ -6,7 +6,8 @@
  */
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
-import type { StoredView } from '../views/schema.js';
+import type { Standing } from '../base/view-catalog.js';
+import type { CatalogedView, StoredView } from '../views/schema.js';
 
 export interface ReadOp {
   readonly viewUid: number;
@@ -54,10 +55,14 @@ export type Invalidation =
   | { readonly kind: 'pattern'; readonly pattern: string }
   | { readonly kind: 'all' };
 
+export type ViewDraft = Omit<CatalogedView, 'uid'>;
+
 /** Each may be given twice, and has the effect of once: a lane that dies in the middle is asked again. */
 export type ControlTask =
-  | { readonly kind: 'catalog-put'; readonly view: StoredView }
-  | { readonly kind: 'catalog-drop'; readonly view: StoredView }
+  | { readonly kind: 'catalog-list' }
+  | { readonly kind: 'catalog-create'; readonly draft: ViewDraft; readonly uidMin: number }
+  | { readonly kind: 'catalog-put'; readonly view: CatalogedView }
+  | { readonly kind: 'catalog-drop'; readonly view: CatalogedView }
   | { readonly kind: 'declare'; readonly view: StoredView }
   | { readonly kind: 'forget'; readonly viewUid: number }
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
@@ -67,6 +72,7 @@ export interface StartTask {
   readonly kind: 'start';
   readonly lane: number;
   readonly lanes: number;
+  readonly views: readonly StoredView[];
   /** Writes were cut off in the lane's last life: what is cached may be older than what is stored. */
   readonly emptyCache: boolean;
 }
@@ -121,11 +127,6 @@ export type WriteResult =
   | { readonly kind: 'ingest'; readonly ingest: IngestResult }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-export interface StartReply {
-  readonly views: readonly StoredView[];
-  readonly nextUid: number;
-}
-
 /** Counters of a lane since its thread began. */
 export interface LaneCounters {
   readonly l1Hits: number;
@@ -140,11 +141,12 @@ export interface LaneCounters {
 
 export type ControlReply =
   | { readonly kind: 'done'; readonly count: number }
+  | { readonly kind: 'cataloged'; readonly views: readonly CatalogedView[] }
+  | { readonly kind: 'standing'; readonly standing: Standing<CatalogedView> | undefined }
   | { readonly kind: 'stats'; readonly counters: LaneCounters };
 
 export type LaneReply =
   | ReadReply
-  | StartReply
   | ControlReply
   | { readonly kind: 'written'; readonly results: readonly WriteResult[] }
   | { readonly kind: 'failed'; readonly failure: Failure };

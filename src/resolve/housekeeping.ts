@@ -12,7 +12,7 @@ export interface Cleaner {
 }
 
 export interface DroppedViews {
-  dropped(): readonly number[];
+  dropped(): Promise<readonly number[]>;
   erased(viewUid: number): Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export class Housekeeping {
   async step(): Promise<number> {
     const { cleaner, catalog, clock, onError } = this.#parts;
     try {
-      const [viewUid] = catalog.dropped();
+      const [viewUid] = await catalog.dropped();
       if (viewUid !== undefined) {
         if ((await cleaner.eraseStep(viewUid)) === 0) await catalog.erased(viewUid);
         return STEP_REST_MS;

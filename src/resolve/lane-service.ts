@@ -1,14 +1,14 @@
 /** A lane's answers, message by message: whatever happens, a message is answered, with a failure if need be. */
 import { unreachable } from '../base/assert.js';
+import type { ViewCatalogStore } from '../base/view-catalog.js';
 import {
   type ControlReply,
   type ControlTask,
   failureOf,
   type LaneReply,
   type LaneTask,
-  type StartReply,
 } from '../lanes/messages.js';
-import type { StoredView } from '../views/schema.js';
+import type { CatalogedView } from '../views/schema.js';
 import type { TierChain } from './chain.js';
 import { invalidate } from './invalidator.js';
 import type { LaneCache } from './lane-cache.js';
@@ -17,17 +17,9 @@ import type { ReadResolver } from './read-resolver.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
 
-/** The part of the catalog of views that a lane needs. */
-export interface ViewCatalog {
-  views(): StoredView[];
-  readonly nextUid: number;
-  put(view: StoredView): Promise<void>;
-  drop(view: StoredView): Promise<void>;
-}
-
 export interface LaneServiceParts {
   readonly views: LaneViews;
-  readonly catalog: ViewCatalog;
+  readonly catalog: ViewCatalogStore<CatalogedView>;
   readonly cache: LaneCache;
   readonly chain: TierChain;
   readonly inspector: RecordInspector;
@@ -39,19 +31,13 @@ export interface LaneServiceParts {
   readonly close: () => Promise<void>;
 }
 
-const DONE: ControlReply = { kind: 'done', count: 0 };
+export const DONE: ControlReply = { kind: 'done', count: 0 };
 
 export class LaneService {
   readonly #parts: LaneServiceParts;
 
   constructor(parts: LaneServiceParts) {
     this.#parts = parts;
-    for (const view of parts.catalog.views()) parts.views.declare(view);
-  }
-
-  started(): StartReply {
-    const { catalog } = this.#parts;
-    return { views: catalog.views(), nextUid: catalog.nextUid };
   }
 
   async answer(task: Exclude<LaneTask, { kind: 'start' }>): Promise<LaneReply> {
@@ -75,9 +61,12 @@ export class LaneService {
   async #control(task: ControlTask): Promise<ControlReply> {
     const { views, catalog, cache, inspector, pause } = this.#parts;
     switch (task.kind) {
+      case 'catalog-list':
+        return { kind: 'cataloged', views: await catalog.views() };
+      case 'catalog-create':
+        return { kind: 'standing', standing: await catalog.create(task.draft, task.uidMin) };
       case 'catalog-put':
-        await catalog.put(task.view);
-        return DONE;
+        return { kind: 'standing', standing: await catalog.put(task.view) };
       case 'catalog-drop':
         await catalog.drop(task.view);
         return DONE;

@@ -62,17 +62,21 @@ export interface View extends ViewDefinition {
   readonly widths: Readonly<Record<ColumnKind, number>>;
 }
 
-/** The part of a view that is stored and crosses threads; `viewOf` makes the rest from it. */
-export interface StoredView {
+/** A view as the catalog keeps it, alike for all servers that share the catalog. */
+export interface CatalogedView {
   readonly name: string;
   readonly uid: number;
-  readonly slot: number;
   readonly schema: number;
   readonly entity: string;
   readonly ttlMs: number;
   readonly features: readonly (readonly [name: string, type: FeatureType])[];
   readonly l1Bytes: number | undefined;
   readonly eviction: EvictionPolicy;
+}
+
+/** The part of a view that crosses threads, with its place in this server's L1; `viewOf` makes the rest from it. */
+export interface StoredView extends CatalogedView {
+  readonly slot: number;
 }
 
 const EMBEDDING = /^float32\[([1-9][0-9]{0,5})\]$/;
@@ -107,6 +111,12 @@ export function viewOf(stored: StoredView): View {
 export function storedViewOf(view: View): StoredView {
   const { name, uid, slot, schema, entity, ttlMs, l1Bytes, eviction } = view;
   return { name, uid, slot, schema, entity, ttlMs, features: [...view.features], l1Bytes, eviction };
+}
+
+/** What of a view goes to the catalog; without a uid, what a new one begins with. */
+export function catalogedViewOf(view: View): CatalogedView {
+  const { slot: _slot, ...cataloged } = storedViewOf(view);
+  return cataloged;
 }
 
 export type Declaration = 'created' | 'same' | 'changed';

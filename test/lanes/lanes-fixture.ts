@@ -8,8 +8,9 @@ import { createTable, shapeOf, type TableHandle } from '../../src/l1/layout.js';
 import { TableReader } from '../../src/l1/table-reader.js';
 import type { LaneEvent } from '../../src/lanes/lane-event.js';
 import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
+import type { ViewDraft } from '../../src/lanes/messages.js';
 import { RecordReader } from '../../src/views/record-reader.js';
-import { type FeatureType, type StoredView, type View, viewOf } from '../../src/views/schema.js';
+import { catalogedViewOf, type FeatureType, type View, viewOf } from '../../src/views/schema.js';
 import type { FaultyWorkerData } from './faulty-lane.js';
 
 const FAULTY = new URL('./faulty-lane.js', import.meta.url);
@@ -82,10 +83,8 @@ export class LanesFixture {
   }
 
   async declare(name = 'docs', type: FeatureType = 'int64', slot = 0): Promise<View> {
-    const stored: StoredView = {
+    const draft: ViewDraft = {
       name,
-      uid: this.lanes.nextUid,
-      slot,
       schema: 1,
       entity: 'doc',
       ttlMs: 3_600_000,
@@ -93,8 +92,15 @@ export class LanesFixture {
       l1Bytes: undefined,
       eviction: 's3-fifo',
     };
+    const { view } = await this.lanes.createView(draft, 1);
+    const stored = { ...view, slot };
     await this.lanes.declare(stored);
     return viewOf(stored);
+  }
+
+  async drop(view: View): Promise<void> {
+    await this.lanes.dropView(catalogedViewOf(view));
+    await this.lanes.forget(view);
   }
 
   laneOf(view: View, id: string): number {

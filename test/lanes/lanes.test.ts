@@ -4,7 +4,7 @@ import { Lanes } from '../../src/lanes/lanes.js';
 import { ROW } from '../../src/lanes/packed-rows.js';
 import { Catalog } from '../../src/tiers/catalog.js';
 import { openLmdb } from '../../src/tiers/lmdb-environment.js';
-import { storedViewOf } from '../../src/views/schema.js';
+import { catalogedViewOf, storedViewOf } from '../../src/views/schema.js';
 import { errorCode, LanesFixture, soon } from './lanes-fixture.js';
 
 let fixture: LanesFixture | undefined;
@@ -97,12 +97,13 @@ describe('lanes', () => {
     const view = await first.declare('docs');
     const gone = await first.declare('gone', 'int64', 1);
     await first.write(view, 'a', 1);
-    await first.lanes.drop(storedViewOf(gone));
+    await first.drop(gone);
     expect(await first.read(gone, 'a').catch(errorCode)).toBe('view-not-found');
     await first.lanes.close();
     const second = await open({ dataDir: first.dataDir, count: 1 });
-    expect(second.lanes.views()).toEqual([storedViewOf(view)]);
-    expect(second.lanes.nextUid).toBe(3);
+    expect(await second.lanes.catalogedViews()).toEqual([catalogedViewOf(view)]);
+    await second.lanes.declare(storedViewOf(view));
+    expect((await second.declare('next', 'int64', 1)).uid).toBe(3);
     expect(await second.read(view, 'a')).toBe(1);
   });
 
@@ -110,7 +111,7 @@ describe('lanes', () => {
     const f = await open();
     const old = await f.declare('old');
     await f.write(old, 'a', 1);
-    await f.lanes.drop(storedViewOf(old));
+    await f.drop(old);
     new Caches(f.table).raiseEpoch(old.slot);
     const next = await f.declare('next');
     expect(next.uid).not.toBe(old.uid);
@@ -123,12 +124,13 @@ describe('lanes', () => {
     for (const view of [kept, dropped]) {
       await Promise.all(Array.from({ length: 100 }, (_, n) => f.write(view, `id-${n}`, n)));
     }
-    await f.lanes.drop(storedViewOf(dropped));
+    await f.drop(dropped);
     await f.lanes.close();
     // A restart goes on with what was left.
     const again = await LanesFixture.open({ dataDir: f.dataDir, count: 1 });
     const environment = openLmdb(f.dataDir);
-    while (new Catalog(environment).dropped().length > 0) await new Promise(resolve => setImmediate(resolve));
+    while ((await new Catalog(environment).dropped()).length > 0)
+      await new Promise(resolve => setImmediate(resolve));
     expect(environment.records.getCount()).toBe(100);
     await environment.close();
     await again.close();
@@ -193,7 +195,7 @@ describe('the bounds of a lane', () => {
     const view = await f.declare();
     // Both lanes are full, of reads that are never answered.
     const stuck = [0, 1].map(lane => f.lanes.read(lane, view, ['!never'], soon(500)));
-    await f.lanes.drop(storedViewOf(view));
+    await f.drop(view);
     expect(await Promise.allSettled(stuck)).toMatchObject(
       [0, 1].map(() => ({ reason: { code: 'deadline' } })),
     );

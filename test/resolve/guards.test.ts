@@ -72,7 +72,7 @@ describe('housekeeping', () => {
         },
       },
       catalog: {
-        dropped: () => (erased.length === 0 ? [4] : []),
+        dropped: async () => (erased.length === 0 ? [4] : []),
         async erased(uid) {
           erased.push(uid);
         },

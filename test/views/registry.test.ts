@@ -1,0 +1,126 @@
+/** Two servers' registries over one catalog: what one changes the other takes over, and nothing is made twice. */
+import { expect, it } from 'vitest';
+import type { Standing } from '../../src/base/view-catalog.js';
+import { ViewRegistry } from '../../src/views/registry.js';
+import type { CatalogedView, FeatureType, StoredView, ViewDefinition } from '../../src/views/schema.js';
+
+class SharedCatalog {
+  readonly views = new Map<string, CatalogedView>();
+  #nextUid = 1;
+
+  async create(draft: Omit<CatalogedView, 'uid'>, uidMin: number): Promise<Standing<CatalogedView>> {
+    const held = this.views.get(draft.name);
+    if (held !== undefined) return { view: held, won: false };
+    const view = { ...draft, uid: Math.max(this.#nextUid, uidMin) };
+    this.#nextUid = view.uid + 1;
+    this.views.set(view.name, view);
+    return { view, won: true };
+  }
+
+  async put(view: CatalogedView): Promise<Standing<CatalogedView> | undefined> {
+    const held = this.views.get(view.name);
+    if (held?.uid !== view.uid) return undefined;
+    const follows =
+      view.schema === held.schema + 1 ||
+      (view.schema === held.schema && JSON.stringify(view.features) === JSON.stringify(held.features));
+    if (follows) this.views.set(view.name, view);
+    return { view: follows ? view : held, won: follows };
+  }
+}
+
+/** A registry, and what its lanes know: uids by slot. */
+function open(catalog: SharedCatalog, viewsMax = 10) {
+  const lanes = new Map<number, number>();
+  const emptied: number[] = [];
+  const views = new ViewRegistry({
+    viewsMax,
+    catalogedViews: async () => [...catalog.views.values()],
+    createView: (draft, uidMin) => catalog.create(draft, uidMin),
+    changeView: view => catalog.put(view),
+    dropView: async view => {
+      if (catalog.views.get(view.name)?.uid === view.uid) catalog.views.delete(view.name);
+    },
+    declare: async ({ slot, uid }: StoredView) => {
+      expect(lanes.get(slot) ?? uid, 'a slot has one view at a time').toBe(uid);
+      lanes.set(slot, uid);
+    },
+    forget: async ({ slot }: StoredView) => {
+      lanes.delete(slot);
+      emptied.push(slot);
+    },
+    changed: () => undefined,
+  });
+  return { views, lanes, emptied };
+}
+
+function definition(...features: readonly [string, FeatureType][]): ViewDefinition {
+  return {
+    entity: 'doc',
+    ttlMs: 1_000,
+    features: new Map(features),
+    l1Bytes: undefined,
+    eviction: 'lru',
+  };
+}
+
+const A = definition(['a', 'bool']);
+
+it('makes a view once, whoever asks first', async () => {
+  const catalog = new SharedCatalog();
+  const [one, two] = [open(catalog), open(catalog)];
+  const made = await Promise.all([one.views.declare('v', A), two.views.declare('v', A)]);
+  expect(made.map(({ outcome }) => outcome).sort()).toEqual(['created', 'same']);
+  expect(made.map(({ view }) => view.uid)).toEqual([1, 1]);
+});
+
+it('adds features upon those that another has added meanwhile, or says what is in the way', async () => {
+  const catalog = new SharedCatalog();
+  const [one, two] = [open(catalog), open(catalog)];
+  await one.views.declare('v', A);
+  await two.views.refresh();
+  const wider = definition(['a', 'bool'], ['b', 'int64']);
+  await one.views.declare('v', wider);
+  const widest = definition(['a', 'bool'], ['b', 'int64'], ['c', 'string']);
+  // The second still knows the first schema.
+  const { view, outcome } = await two.views.declare('v', widest);
+  expect([view.schema, outcome, [...view.features.keys()]]).toEqual([3, 'changed', ['a', 'b', 'c']]);
+  await expect(
+    one.views.declare('v', definition(['a', 'bool'], ['b', 'int64'], ['d', 'string'])),
+  ).rejects.toThrow(expect.objectContaining({ code: 'view-conflict' }));
+  expect(one.views.get('v')?.schema).toBe(3);
+});
+
+it('takes over what was dropped and made anew, with an empty slot', async () => {
+  const catalog = new SharedCatalog();
+  const [one, two] = [open(catalog), open(catalog)];
+  await one.views.declare('old', A);
+  await one.views.declare('kept', A);
+  await two.views.refresh();
+  await one.views.drop('old');
+  await one.views.declare('old', definition(['z', 'string']));
+  await two.views.refresh();
+  expect(two.views.get('old')).toMatchObject({ uid: 3, slot: 0, schema: 1 });
+  expect(two.views.get('kept')).toMatchObject({ uid: 2, slot: 1 });
+  expect([two.emptied, [...two.lanes]]).toEqual([
+    [0],
+    [
+      [1, 2],
+      [0, 3],
+    ],
+  ]);
+  await two.views.drop('old');
+  // The first does not know yet that it is gone, and makes it anew under another uid.
+  const again = await one.views.declare('old', definition(['z', 'string'], ['y', 'bool']));
+  expect([again.outcome, again.view.uid]).toEqual(['created', 4]);
+});
+
+it('keeps to its own limit, also when others have made more', async () => {
+  const catalog = new SharedCatalog();
+  const [large, small] = [open(catalog), open(catalog, 1)];
+  await large.views.declare('a', A);
+  await small.views.refresh();
+  await expect(small.views.declare('b', A)).rejects.toThrow(/HEADRACE_VIEWS_MAX/);
+  await large.views.declare('b', A);
+  await expect(small.views.refresh()).rejects.toThrow(/HEADRACE_VIEWS_MAX/);
+  expect(small.views.get('a')).toBeDefined();
+});
