@@ -57,6 +57,8 @@ const duration = (min: string, max: string) => measure(parseDuration, formatDura
 const bytes = (min: string, max: string) => measure(parseBytes, formatBytes, min, max);
 
 const text: Kind<string> = { limit: 'any text', read: value => value, print: String };
+/** Printed without its password. */
+const url: Kind<string> = { limit: 'a URL, or empty', read: value => value, print: withoutPassword };
 const required: Kind<string> = { limit: 'not empty', read: value => value || undefined, print: String };
 
 function oneOf<const T extends string>(...values: readonly T[]): Kind<T> {
@@ -124,6 +126,46 @@ const OPTIONS = {
     duration('1s', '10m'),
     10_000,
     'a connection that sends and takes nothing is closed after this time',
+  ),
+  redisUrl: option(
+    url,
+    '',
+    'Redis 7: redis://, redis+sentinel:// or redis+cluster:// (rediss… with TLS); empty: none',
+  ),
+  mongodbUrl: option(url, '', 'MongoDB: mongodb:// or mongodb+srv://, with its database; empty: none'),
+  recordStore: option(
+    oneOf('auto', 'lmdb', 'redis', 'mongodb'),
+    'auto',
+    'where records are kept for good; auto: mongodb when it is configured, else redis, else lmdb',
+  ),
+  redisTimeout: option(duration('1ms', '1m'), 100, 'a call to Redis fails after this time'),
+  mongodbTimeout: option(duration('1ms', '1m'), 150, 'a read from MongoDB fails after this time'),
+  storeTimeout: option(
+    duration('100ms', '5m'),
+    10_000,
+    'a write to a store of record that others share fails after this time',
+  ),
+  slowCommand: option(duration('1ms', '1m'), 100, 'commands of MongoDB that take longer are logged'),
+  breakerFailures: option(integer(1, 1000), 5, 'failures of a tier in a row that open its circuit breaker'),
+  breakerHalfOpen: option(
+    duration('100ms', '10m'),
+    30_000,
+    'an open circuit breaker lets one call through after this time',
+  ),
+  negativeTtl: option(
+    duration('0ms', '5m'),
+    5_000,
+    'an id that no tier has is remembered for this time, when records are shared; 0ms: not at all',
+  ),
+  staleMax: option(
+    duration('0ms', '1h'),
+    1_000,
+    'what is served from memory and disk is at most so old while nobody tells what other servers change',
+  ),
+  localCopyBytes: option(
+    bytes('0B', '4TiB'),
+    2 ** 30,
+    'disk for copies of records when another store holds them; 0B: none',
   ),
   diskFreeMin: option(
     bytes('1MiB', '1TiB'),
@@ -237,6 +279,11 @@ function unknownVariables(environment: Readonly<Record<string, string | undefine
   return Object.keys(environment)
     .filter(name => /^HEADRACE_(?!TEST_|BENCH_)/.test(name) && !known.has(name))
     .map(name => `${name} is no option; 'headrace config' lists them`);
+}
+
+/** `redis://user:secret@host` as `redis://user:***@host`. */
+function withoutPassword(given: string): string {
+  return given.replace(/^([^/]*\/\/[^/@]*:)[^/]*@/, '$1***@');
 }
 
 export function isLoopback(host: string): boolean {
