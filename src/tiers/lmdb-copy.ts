@@ -1,8 +1,11 @@
 /**
  * The tier on local disk where another store holds the record: copies, bounded in bytes, the oldest going first.
  *
- *   copies       storage key → place in the order (8) · instance (8) · era (4) · zero (4) · the record
- *   copy order   place in the order (8) · instance (8) → storage key
+ *   copies      place in the order of writing (8) · instance (8) → the record, its storage key, the key's length (2)
+ *   copy index  storage key → place (8) · instance (8) · era (4) · zero (4); the entry's version is the record's
+ *
+ * The copies are a log: written at its end, removed from its front, so that its pages are full and freed as a whole.
+ * (By storage key, with the order beside it, pages were half empty.)
  *
  * **No copy outlives the knowledge that it is current.** It is served only in the era it was made in. An era ends when
  * the connection is lost that tells of changes made elsewhere (`newEra`, in shared memory, at once for all lanes), and
@@ -16,8 +19,8 @@
  * removes the copy; where even that fails, with the disk full or failing, the era ends.
  *
  * The bound is on the pages the two trees take, which LMDB counts itself: it holds across lanes, deaths and restarts
- * without a count of our own. Every batch first makes room for itself. The order is written before the copy and removed
- * after it, so that there is never a copy which is not in it; an entry without its copy does no harm.
+ * without a count of our own. Every batch makes room for itself. A copy is written before its entry in the index and
+ * removed after it, so that whatever is cut short leaves nothing that does not go in its turn.
  */
 import { randomBytes } from 'node:crypto';
 import { type Database, getLastVersion } from 'lmdb';
@@ -36,13 +39,23 @@ export const COPY_BYTES_MAX_MIN = 1024 * 1024;
 const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
 /** A value that would take more than this part of the whole is not kept. */
 const PART_MAX = 1 / 8;
+/** Of the whole, kept free for pages that are split; of a large one, less. */
+const SPARE_PART = 1 / 16;
+const SPARE_BYTES_MAX = 4 * 1024 * 1024;
 /** Copies that one call removes beyond those it makes: a bound that was lowered is reached step by step. */
 const EVICTIONS_MAX = 1024;
 
-const ORDER_BYTES = 16;
 const INSTANCE_AT = 8;
+/** A place and its instance: the key of a copy. */
+const PLACE_BYTES = 16;
 const ERA_AT = 16;
-const HEADER_BYTES = 24;
+const ENTRY_BYTES = 24;
+const KEY_LENGTH_BYTES = 2;
+/** What LMDB adds to a copy and its entry, and what is left empty in pages. */
+const TREE_BYTES_PER_COPY = 128;
+const PAGE_BYTES = 4096;
+/** A value of half a page has pages of its own, after so many bytes. */
+const PAGE_HEADER_BYTES = 16;
 
 export interface LmdbCopyOptions {
   readonly environment: LmdbEnvironment;
@@ -64,14 +77,14 @@ interface Queued {
   readonly value: Uint8Array | undefined;
   readonly version: Version;
   readonly era: number;
-  readonly order: Uint8Array | undefined;
+  readonly place: Uint8Array | undefined;
   /** The call that queued it. */
   readonly call: Call;
 }
 
 interface Call {
-  /** Settles with the last change queued. */
-  last: Promise<boolean> | undefined;
+  /** Of all changes queued; most are one and the same promise, that of their commit. */
+  readonly waits: Set<Promise<boolean>>;
   readonly names: string[];
   bytes: number;
 }
@@ -79,7 +92,7 @@ interface Call {
 /** What a key has, on disk or queued. */
 interface Held {
   readonly version: Version;
-  readonly order: Uint8Array | undefined;
+  readonly place: Uint8Array | undefined;
   readonly isCurrent: boolean;
 }
 
@@ -116,8 +129,8 @@ export class LmdbCopyTier implements Tier {
 
   /** Bytes of the pages that hold the copies of all lanes, of all eras. */
   get bytesUsed(): number {
-    const { copies, copyOrder } = this.#options.environment;
-    return pagesOf(copies).bytes + pagesOf(copyOrder).bytes;
+    const { copies, copyIndex } = this.#options.environment;
+    return bytesOf(copies) + bytesOf(copyIndex);
   }
 
   /** Changes queued and not yet on disk. */
@@ -127,11 +140,14 @@ export class LmdbCopyTier implements Tier {
 
   getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
     const { era } = this;
+    const { copies, copyIndex } = this.#options.environment;
     return keys.map(key => {
       const queued = this.#queued.size === 0 ? undefined : this.#queued.get(nameOf(key));
       if (queued !== undefined) return queued.era === era ? queued.value : undefined;
-      const bytes = this.#options.environment.copies.getBinary(key);
-      return bytes !== undefined && this.#isOf(bytes, era) ? bytes.subarray(HEADER_BYTES) : undefined;
+      const entry = copyIndex.getBinaryFast(key);
+      if (entry === undefined || !this.#isOf(entry, era)) return undefined;
+      const copy = copies.getBinary(placeOf(entry));
+      return copy && recordOf(copy);
     });
   }
 
@@ -139,7 +155,7 @@ export class LmdbCopyTier implements Tier {
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
     const { era } = this;
     this.#checkDisk(writes, era);
-    const call: Call = { last: undefined, names: [], bytes: 0 };
+    const call: Call = { waits: new Set(), names: [], bytes: 0 };
     const results = writes.map(write => this.#put(write, era, call));
     await this.#commit(call, this.#makeRoom(call));
     return results;
@@ -149,13 +165,14 @@ export class LmdbCopyTier implements Tier {
   async deleteMany(keys: readonly Uint8Array[]): Promise<void> {
     const { era } = this;
     const held = keys.map(key => this.#held(key, era));
+    if (held.every(one => one === undefined)) return;
     try {
       this.#options.guard.checkReserve(keys.length * PAGE_BYTES_PER_CHANGE);
     } catch {
       if (held.some(one => one?.isCurrent)) this.newEra();
       return;
     }
-    const call: Call = { last: undefined, names: [], bytes: 0 };
+    const call: Call = { waits: new Set(), names: [], bytes: 0 };
     keys.forEach((key, index) => {
       const one = held[index];
       if (one !== undefined) this.#remove(key, one, era, call);
@@ -171,29 +188,28 @@ export class LmdbCopyTier implements Tier {
     const { key, value, version } = write;
     const held = this.#held(key, era);
     if (held?.isCurrent && held.version >= version) return held.version;
-    const bytes = value.byteLength + PAGE_BYTES_PER_CHANGE;
+    const bytes = treeBytes(value.byteLength, key.byteLength);
     const fits = bytes <= this.#bytesMax * PART_MAX && this.#queuedBytes + bytes <= QUEUED_BYTES_MAX;
     if (!fits || (write.era ?? era) !== era) {
       if (held?.isCurrent) this.#remove(key, held, era, call);
       return null;
     }
-    const { copies, copyOrder } = this.#options.environment;
-    const copy = this.#stamped(value, era);
-    const order = copy.subarray(0, ORDER_BYTES);
-    copyOrder.put(order, key);
-    call.last = copies.put(key, copy, version);
-    if (held?.order !== undefined) call.last = copyOrder.remove(held.order);
+    const { copies, copyIndex } = this.#options.environment;
+    const entry = this.#newEntry(era);
+    const place = entry.subarray(0, PLACE_BYTES);
+    call.waits.add(copies.put(place, copyOf(value, key))).add(copyIndex.put(key, entry, version));
+    if (held?.place !== undefined) call.waits.add(copies.remove(held.place));
     call.bytes += bytes;
     this.#queuedBytes += bytes;
-    this.#queue(key, { value, version, era, order, call });
+    this.#queue(key, { value, version, era, place, call });
     return null;
   }
 
   #remove(key: Uint8Array, held: Held, era: number, call: Call): void {
-    const { copies, copyOrder } = this.#options.environment;
-    call.last = copies.remove(key);
-    if (held.order !== undefined) call.last = copyOrder.remove(held.order);
-    this.#queue(key, { value: undefined, version: held.version, era, order: undefined, call });
+    const { copies, copyIndex } = this.#options.environment;
+    call.waits.add(copyIndex.remove(key));
+    if (held.place !== undefined) call.waits.add(copies.remove(held.place));
+    this.#queue(key, { value: undefined, version: held.version, era, place: undefined, call });
   }
 
   #queue(key: Uint8Array, queued: Queued): void {
@@ -205,57 +221,67 @@ export class LmdbCopyTier implements Tier {
   #held(key: Uint8Array, era: number): Held | undefined {
     const queued = this.#queued.size === 0 ? undefined : this.#queued.get(nameOf(key));
     if (queued !== undefined) {
-      const { version, order, value } = queued;
-      return value === undefined ? undefined : { version, order, isCurrent: queued.era === era };
+      const { version, place, value } = queued;
+      return value === undefined ? undefined : { version, place, isCurrent: queued.era === era };
     }
-    const bytes = this.#options.environment.copies.getBinaryFast(key);
-    if (bytes === undefined) return undefined;
+    const entry = this.#options.environment.copyIndex.getBinaryFast(key);
+    if (entry === undefined) return undefined;
     const version = getLastVersion() as Version;
-    return { version, order: orderOf(bytes), isCurrent: this.#isOf(bytes, era) };
+    return { version, place: placeOf(entry), isCurrent: this.#isOf(entry, era) };
   }
 
-  #stamped(value: Uint8Array, era: number): Buffer {
-    const copy = Buffer.allocUnsafe(HEADER_BYTES + value.byteLength);
-    copy.writeBigUInt64BE(BigInt(this.#places.next()), 0);
-    copy.set(this.#instance, INSTANCE_AT);
-    copy.writeInt32LE(era, ERA_AT);
-    copy.writeInt32LE(0, ERA_AT + 4);
-    copy.set(value, HEADER_BYTES);
-    return copy;
+  #newEntry(era: number): Buffer {
+    const entry = Buffer.alloc(ENTRY_BYTES);
+    entry.writeBigUInt64BE(BigInt(this.#places.next()));
+    entry.set(this.#instance, INSTANCE_AT);
+    entry.writeInt32LE(era, ERA_AT);
+    return entry;
   }
 
-  #isOf(copy: Buffer, era: number): boolean {
+  #isOf(entry: Buffer, era: number): boolean {
     return (
-      copy.length >= HEADER_BYTES &&
-      copy.readInt32LE(ERA_AT) === era &&
-      this.#instance.compare(copy, INSTANCE_AT, INSTANCE_AT + this.#instance.length) === 0
+      entry.length === ENTRY_BYTES &&
+      entry.readInt32LE(ERA_AT) === era &&
+      this.#instance.compare(entry, INSTANCE_AT, INSTANCE_AT + this.#instance.length) === 0
     );
   }
 
   /** Removes the oldest copies for what the call adds. The queue is in order: they go with its commit. */
   #makeRoom(call: Call): boolean {
     if (this.#isEvicting) return false;
-    const { copies, copyOrder } = this.#options.environment;
-    const order = pagesOf(copyOrder);
-    const used = pagesOf(copies).bytes + order.bytes;
-    const excess = used + this.#queuedBytes - this.#bytesMax;
-    if (excess <= 0 || order.entries === 0) return false;
-    const wanted = Math.ceil((excess * order.entries) / used);
-    const limit = Math.min(wanted, EVICTIONS_MAX + 2 * call.names.length);
-    for (const { key, value } of [...copyOrder.getRange({ limit })]) {
-      const copy = copies.getBinaryFast(value);
+    const { copyIndex, copies } = this.#options.environment;
+    const spare = Math.min(this.#bytesMax * SPARE_PART, SPARE_BYTES_MAX);
+    const excess = this.bytesUsed + this.#queuedBytes + spare - this.#bytesMax;
+    if (excess <= 0) return false;
+    for (const [place, key] of this.#oldest(excess, EVICTIONS_MAX + 2 * call.names.length)) {
+      const entry = copyIndex.getBinaryFast(key);
       // Only as it was seen: it may be written anew in between, by its own lane.
-      if (copy !== undefined && orderOf(copy)?.equals(key)) copies.remove(value, getLastVersion());
-      call.last = copyOrder.remove(key);
+      if (entry !== undefined && placeOf(entry).equals(place))
+        call.waits.add(copyIndex.remove(key, getLastVersion()));
+      call.waits.add(copies.remove(place));
       this.evicted++;
     }
     this.#isEvicting = true;
     return true;
   }
 
+  /** Places and keys of the copies that come first, until they take so many bytes. */
+  #oldest(bytes: number, limit: number): [place: Uint8Array, key: Uint8Array][] {
+    const oldest: [Uint8Array, Uint8Array][] = [];
+    let freed = 0;
+    for (const { key: place, value } of this.#options.environment.copies.getRange({ limit })) {
+      const copy = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+      const key = keyOf(copy);
+      oldest.push([place, key]);
+      freed += treeBytes(recordBytes(copy), key.length);
+      if (freed >= bytes) break;
+    }
+    return oldest;
+  }
+
   async #commit(call: Call, isEvicting = false): Promise<void> {
     try {
-      await call.last;
+      await Promise.all(call.waits);
     } catch (error) {
       // Some of what was to be replaced or removed may be there as before.
       this.newEra();
@@ -285,9 +311,32 @@ export class LmdbCopyTier implements Tier {
   }
 }
 
-/** A copy of its own: the bytes may be those of the next read. */
-function orderOf(copy: Buffer): Buffer | undefined {
-  return copy.length < HEADER_BYTES ? undefined : Buffer.from(copy.subarray(0, ORDER_BYTES));
+/** Of its own: the entry's bytes may be those of the next read. */
+function placeOf(entry: Buffer): Buffer {
+  return Buffer.from(entry.subarray(0, PLACE_BYTES));
+}
+
+function copyOf(record: Uint8Array, key: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(record.byteLength + key.byteLength + KEY_LENGTH_BYTES);
+  copy.set(record);
+  copy.set(key, record.byteLength);
+  copy.writeUInt16LE(key.byteLength, copy.length - KEY_LENGTH_BYTES);
+  return copy;
+}
+
+function recordOf(copy: Buffer): Buffer {
+  return copy.subarray(0, recordBytes(copy));
+}
+
+function keyOf(copy: Buffer): Buffer {
+  return copy.subarray(recordBytes(copy), copy.length - KEY_LENGTH_BYTES);
+}
+
+/** Not below 0, whatever the copy has become on disk. */
+function recordBytes(copy: Buffer): number {
+  if (copy.length < KEY_LENGTH_BYTES) return 0;
+  const end = copy.length - KEY_LENGTH_BYTES;
+  return Math.max(0, end - copy.readUInt16LE(end));
 }
 
 /** What LMDB says of a tree, as far as it is needed. */
@@ -296,15 +345,17 @@ interface TreeStats {
   readonly treeBranchPageCount: number;
   readonly treeLeafPageCount: number;
   readonly overflowPages: number;
-  readonly entryCount: number;
 }
 
 /** A few microseconds. */
-function pagesOf(tree: Database<Uint8Array, Uint8Array>): {
-  readonly bytes: number;
-  readonly entries: number;
-} {
+function bytesOf(tree: Database<Uint8Array, Uint8Array>): number {
   const stats = tree.getStats() as TreeStats;
-  const pages = stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
-  return { bytes: pages * stats.pageSize, entries: stats.entryCount };
+  return (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages) * stats.pageSize;
+}
+
+/** About what a copy and its entry take. */
+function treeBytes(valueBytes: number, keyBytes: number): number {
+  const bytes = valueBytes + 2 * keyBytes + TREE_BYTES_PER_COPY;
+  if (bytes < PAGE_BYTES / 2) return bytes;
+  return Math.ceil((bytes + PAGE_HEADER_BYTES) / PAGE_BYTES) * PAGE_BYTES;
 }

@@ -23,10 +23,10 @@ export interface LmdbEnvironment {
   readonly records: Database<Uint8Array, Uint8Array>;
   /** JSON texts by name. */
   readonly catalog: Database<string, string>;
-  /** Storage key → copy, see `lmdb-copy.ts`; the entry's version is the record's. */
+  /** Place in the order of writing → copy of a record, see `lmdb-copy.ts`. */
   readonly copies: Database<Uint8Array, Uint8Array>;
-  /** Place in the order of writing → storage key of the copy. */
-  readonly copyOrder: Database<Uint8Array, Uint8Array>;
+  /** Storage key → where its copy is; the entry's version is the record's. */
+  readonly copyIndex: Database<Uint8Array, Uint8Array>;
   /** See `lmdb-hot-keys.ts`. */
   readonly hotKeys: Database<Uint8Array, string>;
   close(): Promise<void>;
@@ -49,10 +49,10 @@ export function openLmdb(directory: string): LmdbEnvironment {
   const binary = { keyEncoding: 'binary', encoding: 'binary' } as const;
   const records = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'records', useVersions: true });
   const catalog = root.openDB<string, string>({ name: 'catalog', encoding: 'string' });
-  const copies = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copies', useVersions: true });
-  const copyOrder = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copy-order' });
+  const copies = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copies' });
+  const copyIndex = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copy-index', useVersions: true });
   const hotKeys = root.openDB<Uint8Array, string>({ name: 'hot-keys', encoding: 'binary' });
-  return { records, catalog, copies, copyOrder, hotKeys, close: () => root.close() };
+  return { records, catalog, copies, copyIndex, hotKeys, close: () => root.close() };
 }
 
 /** Of LMDB's meta page, which begins the file. */

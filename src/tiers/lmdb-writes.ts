@@ -17,7 +17,14 @@ export function diskBytes(writes: readonly TierWrite[]): number {
   return bytes;
 }
 
+/**
+ * For what a failed commit rejects with. The reason comes in a promise beside it, which rejects later: not handled, that
+ * would end the process.
+ */
 export function unavailable(error: unknown): HeadraceError {
+  if (error instanceof Error && 'commitError' in error) {
+    Promise.resolve(error.commitError).catch(() => undefined);
+  }
   const reason = error instanceof Error ? error.message : String(error);
   return new HeadraceError(
     'unavailable',
