@@ -107,6 +107,7 @@ describe('the breaker', () => {
     for (const ticket of early) a.fail(ticket);
     expect(a.state).toBe('closed');
     failTimes(a, 2);
+    expect(a.state).toBe('closed');
     // Nor does a success from then reset what is counted now.
     a.succeed(early[0] as Ticket);
     failTimes(a, 1);
