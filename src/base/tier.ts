@@ -5,6 +5,7 @@
  * tier from outside (src/resolve/guard.ts); a tier has none of its own.
  */
 import type { Version } from './clock.js';
+import { HeadraceError, type ProblemCode } from './errors.js';
 
 export interface TierWrite {
   /** Storage key, see `keys.ts`. */
@@ -12,6 +13,22 @@ export interface TierWrite {
   /** A packed record or tombstone. The tier does not change it and does not keep the array after it resolved. */
   readonly value: Uint8Array;
   readonly version: Version;
+  /**
+   * Of a copy for a tier above the store of record: the era of that tier (`LmdbCopyTier.era`) in which the value was
+   * asked for or its write was begun. Without it, the value is taken for one that is current now.
+   */
+  readonly era?: number;
+}
+
+/**
+ * What a tier throws that has answered, and will not: it is out of memory, may only be read, denies access. The tier is
+ * not broken, and asking again is of no use; a failure that may pass is a plain HeadraceError `unavailable`.
+ */
+export class TierRefusal extends HeadraceError {
+  constructor(message: string, code: ProblemCode = 'unavailable') {
+    super(code, message);
+    this.name = 'TierRefusal';
+  }
 }
 
 export interface Tier {
@@ -20,9 +37,11 @@ export interface Tier {
   /**
    * Values in the order of the keys, `undefined` where there is none. May answer at once.
    * A returned array is the caller's until the next call into this tier.
+   * Nobody waits beyond the deadline, in milliseconds since the epoch: guards keep to it, a tier need not.
    */
   getMany(
     keys: readonly Uint8Array[],
+    deadlineMs?: number,
   ): Promise<readonly (Uint8Array | undefined)[]> | readonly (Uint8Array | undefined)[];
 
   /**
@@ -31,7 +50,7 @@ export interface Tier {
    * Writes of one key within one call apply in order.
    * @throws HeadraceError `disk-full` before anything of the call is written, `unavailable` when the tier fails.
    */
-  putMany(writes: readonly TierWrite[]): Promise<readonly (Version | null)[]>;
+  putMany(writes: readonly TierWrite[], deadlineMs?: number): Promise<readonly (Version | null)[]>;
 
   /** Removes without a tombstone (dropped views, expired records). Resolves when durable. */
   deleteMany(keys: readonly Uint8Array[]): Promise<void>;

@@ -1,5 +1,6 @@
 /**
- * One LMDB environment in the data directory, opened by every lane's thread: records, and the catalog of views.
+ * One LMDB environment in the data directory, opened by every lane's thread: records, the catalog of views, copies of
+ * records that another store holds, and the list of hot keys.
  *
  * Threads of one process share the environment's memory map and its one write lock; lmdb's own writer threads take the
  * lock, never a lane's thread. Three options are what safety rests on:
@@ -22,6 +23,12 @@ export interface LmdbEnvironment {
   readonly records: Database<Uint8Array, Uint8Array>;
   /** JSON texts by name. */
   readonly catalog: Database<string, string>;
+  /** Place in the order of writing → copy of a record, see `lmdb-copy.ts`. */
+  readonly copies: Database<Uint8Array, Uint8Array>;
+  /** Storage key → where its copy is; the entry's version is the record's. */
+  readonly copyIndex: Database<Uint8Array, Uint8Array>;
+  /** See `lmdb-hot-keys.ts`. */
+  readonly hotKeys: Database<Uint8Array, string>;
   close(): Promise<void>;
 }
 
@@ -34,19 +41,18 @@ export function openLmdb(directory: string): LmdbEnvironment {
   requireLmdbFile(path);
   const options = {
     path,
-    maxDbs: 4,
+    maxDbs: 8,
     overlappingSync: false,
     batchStartThreshold: Number.MAX_SAFE_INTEGER,
   };
   const root = open(options);
-  const records = root.openDB<Uint8Array, Uint8Array>({
-    name: 'records',
-    keyEncoding: 'binary',
-    encoding: 'binary',
-    useVersions: true,
-  });
+  const binary = { keyEncoding: 'binary', encoding: 'binary' } as const;
+  const records = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'records', useVersions: true });
   const catalog = root.openDB<string, string>({ name: 'catalog', encoding: 'string' });
-  return { records, catalog, close: () => root.close() };
+  const copies = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copies' });
+  const copyIndex = root.openDB<Uint8Array, Uint8Array>({ ...binary, name: 'copy-index', useVersions: true });
+  const hotKeys = root.openDB<Uint8Array, string>({ name: 'hot-keys', encoding: 'binary' });
+  return { records, catalog, copies, copyIndex, hotKeys, close: () => root.close() };
 }
 
 /** Of LMDB's meta page, which begins the file. */

@@ -12,13 +12,10 @@
  */
 import { getLastVersion } from 'lmdb';
 import type { Version } from '../base/clock.js';
-import { HeadraceError } from '../base/errors.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
-
-/** A put makes a leaf dirty, and sometimes a branch. */
-const PAGE_BYTES_PER_PUT = 2 * 4096;
+import { diskBytes, nameOf, unavailable } from './lmdb-writes.js';
 
 interface Commit {
   /** Settles when the writes of one call are durable or have failed. */
@@ -52,7 +49,7 @@ export class LmdbTier implements Tier {
   }
 
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
-    this.#guard.check(estimate(writes));
+    this.#guard.check(diskBytes(writes));
     const { records } = this.#environment;
     const results: (Version | null)[] = [];
     const commit: Commit = { done: Promise.resolve() };
@@ -108,23 +105,4 @@ export class LmdbTier implements Tier {
       ? undefined
       : (getLastVersion() as Version);
   }
-}
-
-/** A string made of the key's bytes: what a `Map` can look up. */
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
-}
-
-function estimate(writes: readonly TierWrite[]): number {
-  let bytes = 0;
-  for (const { value } of writes) bytes += value.byteLength + PAGE_BYTES_PER_PUT;
-  return bytes;
-}
-
-function unavailable(error: unknown): HeadraceError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new HeadraceError(
-    'unavailable',
-    `the disk store failed, it is not known what was written: ${reason}`,
-  );
 }
