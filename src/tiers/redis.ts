@@ -1,0 +1,152 @@
+/**
+ * The tier in Redis: records that all instances share.
+ *
+ * Reading is MGET, or in a cluster, where an MGET cannot span slots, a GET for each key; writing is a script that
+ * compares versions (`redis-script.ts`). All commands of a call leave in one write a server and are answered in one
+ * round trip. Redis carries out what comes through one connection in order, so calls that overlap are ordered too; the
+ * exception is a script that the server has forgotten, which is sent again behind what was sent meanwhile.
+ *
+ * Measured on one server, 500 keys with values of 284 bytes: 1.2 times the CPU time of `mgetBuffer` with ready-made
+ * string keys (`redis-cost.test.ts`).
+ */
+import type { Command, Redis } from 'ioredis';
+import { assert } from '../base/assert.js';
+import type { Version } from '../base/clock.js';
+import type { Tier, TierWrite } from '../base/tier.js';
+import type { RedisConnection } from './redis-connection.js';
+import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
+import { RedisKeys } from './redis-keys.js';
+import { PUT_IF_NEWER, rawCommand } from './redis-script.js';
+import { packRedisValue, unpackRedisValue } from './redis-value.js';
+
+/** Keys in one MGET or UNLINK: while Redis carries one out, other clients wait. About 0.2 ms. */
+const KEYS_PER_COMMAND = 512;
+/** Writes in one script, for the same reason: about 0.3 ms. */
+const WRITES_PER_SCRIPT = 128;
+const BYTES_PER_SCRIPT = 1 << 20;
+
+export interface RedisTierOptions {
+  /** Carries the writes. Tracking is switched on here, so that own writes do not come back as news. */
+  readonly connection: RedisConnection;
+  /** Carries the reads when they shall not queue behind writes that wait to be durable. */
+  readonly reads?: RedisConnection;
+  readonly commandTimeoutMs: number;
+  /** When a value expires, in milliseconds since the epoch; `Infinity` for never. */
+  readonly expiresAtOf: (value: Uint8Array) => number;
+  readonly durable?: RedisDurability;
+}
+
+export class RedisTier implements Tier {
+  readonly name = 'redis';
+  readonly #connection: RedisConnection;
+  readonly #reads: RedisConnection;
+  readonly #keys: RedisKeys;
+  readonly #expiresAtOf: (value: Uint8Array) => number;
+  readonly #durable: RedisDurability | undefined;
+  readonly #isCluster: boolean;
+
+  constructor({ connection, reads, commandTimeoutMs, expiresAtOf, durable }: RedisTierOptions) {
+    if (durable !== undefined) checkDurability(durable, commandTimeoutMs);
+    this.#connection = connection;
+    this.#reads = reads ?? connection;
+    this.#keys = new RedisKeys(connection.target.parameters.prefix);
+    this.#expiresAtOf = expiresAtOf;
+    this.#durable = durable;
+    this.#isCluster = connection.target.mode === 'cluster';
+  }
+
+  async getMany(storageKeys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    if (storageKeys.length === 0) return [];
+    const connection = this.#reads;
+    const replies = await connection.call(() => {
+      const names = storageKeys.map(key => this.#keys.of(key));
+      return connection.inOneWrite(() => Promise.all(this.#readCommands(names).map(c => connection.send(c))));
+    });
+    return (this.#isCluster ? replies : replies.flat()).map(reply =>
+      Buffer.isBuffer(reply) ? unpackRedisValue(reply) : undefined,
+    );
+  }
+
+  async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
+    if (writes.length === 0) return [];
+    const connection = this.#connection;
+    return connection.call(async () => {
+      const touched = new Set<Redis>();
+      const send = (command: Command) => {
+        const node = this.#durable === undefined ? undefined : connection.masterOf(command);
+        if (node !== undefined) touched.add(node);
+        return connection.send(command);
+      };
+      const answers = await connection.inOneWrite(() =>
+        Promise.all(this.#batches(writes).map(({ keys, args }) => PUT_IF_NEWER.call(send, keys, args))),
+      );
+      if (this.#durable !== undefined) await confirmDurable(touched, this.#durable);
+      return answers.flat().map(heldVersion);
+    });
+  }
+
+  async deleteMany(storageKeys: readonly Uint8Array[]): Promise<void> {
+    if (storageKeys.length === 0) return;
+    const connection = this.#connection;
+    await connection.call(async () => {
+      const names = storageKeys.map(key => this.#keys.of(key));
+      const groups = inGroups(names, this.#isCluster ? 1 : KEYS_PER_COMMAND);
+      const commands = groups.map(group => rawCommand('unlink', group));
+      await connection.inOneWrite(() => Promise.all(commands.map(c => connection.send(c))));
+      if (this.#durable === undefined) return;
+      const touched = commands.flatMap(command => connection.masterOf(command) ?? []);
+      await confirmDurable(new Set(touched), this.#durable);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+    this.#reads.close();
+  }
+
+  #readCommands(names: string[]): Command[] {
+    if (this.#isCluster) return names.map(name => rawCommand('get', [name]));
+    return inGroups(names, KEYS_PER_COMMAND).map(group => rawCommand('mget', group));
+  }
+
+  /** The writes in order, as operands of scripts. In a cluster the keys of a script must be of one slot. */
+  #batches(writes: readonly TierWrite[]): ScriptOperands[] {
+    const batches: ScriptOperands[] = [];
+    const writesMax = this.#isCluster ? 1 : WRITES_PER_SCRIPT;
+    let batch: ScriptOperands | undefined;
+    let bytes = 0;
+    for (const { key, value, version } of writes) {
+      if (batch === undefined || batch.keys.length === writesMax || bytes + value.length > BYTES_PER_SCRIPT) {
+        batch = { keys: [], args: [] };
+        batches.push(batch);
+        bytes = 0;
+      }
+      bytes += value.length;
+      batch.keys.push(this.#keys.of(key));
+      batch.args.push(packRedisValue(version, value), expiry(this.#expiresAtOf(value)));
+    }
+    return batches;
+  }
+}
+
+interface ScriptOperands {
+  readonly keys: string[];
+  readonly args: (string | Buffer)[];
+}
+
+/** As the script takes it. Redis refuses a time before 1, and takes one in the past for a deletion. */
+function expiry(expiresAt: number): string {
+  return Number.isFinite(expiresAt) ? String(Math.max(1, Math.floor(expiresAt))) : '';
+}
+
+function heldVersion(answer: unknown): Version | null {
+  assert(typeof answer === 'number', 'the script answers with numbers');
+  return answer < 0 ? null : (answer as Version);
+}
+
+function inGroups<T>(items: T[], size: number): T[][] {
+  if (items.length <= size) return [items];
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, group) =>
+    items.slice(group * size, (group + 1) * size),
+  );
+}
