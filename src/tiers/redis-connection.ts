@@ -113,9 +113,16 @@ export class RedisConnection {
     }
   }
 
-  /** The connections to the servers that take writes: one, or one for each master of the cluster that has slots. */
+  /** The connections to the servers that take writes: one, or in a cluster one for each master in use. */
   masters(): Redis[] {
     return this.client instanceof Cluster ? this.client.nodes('master') : [this.client];
+  }
+
+  /** The same, but for masters of a cluster that own no slots: those that slots are just moving to. */
+  mastersWithSlots(): Redis[] {
+    if (!(this.client instanceof Cluster)) return [this.client];
+    const names = new Set(this.client.slots.map(([master]) => master));
+    return this.masters().filter(({ options }) => names.has(`${options.host}:${options.port}`));
   }
 
   /** The connection to the master that has the key, as far as is known. */

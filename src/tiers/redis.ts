@@ -1,8 +1,8 @@
 /**
  * The tier in Redis: records that all instances share.
  *
- * Reading is MGET, or in a cluster, where an MGET cannot span slots, a GET for each key; writing is a script that
- * compares versions (`redis-script.ts`). All commands of a call leave in one write a server and are answered in one
+ * Reading is MGET, writing a script that compares versions (`redis-script.ts`); in a cluster, where a command cannot
+ * span slots, one for each key. All commands of a call leave in one write a server and are answered in one
  * round trip. Redis carries out what comes through one connection in order, so calls that overlap are ordered too; the
  * exception is a script that the server has forgotten, which is sent again behind what was sent meanwhile.
  *
@@ -59,12 +59,10 @@ export class RedisTier implements Tier {
     if (storageKeys.length === 0) return [];
     const connection = this.#reads;
     const replies = await connection.call(() => {
-      const names = storageKeys.map(key => this.#keys.of(key));
-      return connection.inOneWrite(() => Promise.all(this.#readCommands(names).map(c => connection.send(c))));
+      const commands = this.#commands('mget', storageKeys);
+      return connection.inOneWrite(() => Promise.all(commands.map(command => connection.send(command))));
     });
-    return (this.#isCluster ? replies : replies.flat()).map(reply =>
-      Buffer.isBuffer(reply) ? unpackRedisValue(reply) : undefined,
-    );
+    return replies.flat().map(reply => (Buffer.isBuffer(reply) ? unpackRedisValue(reply) : undefined));
   }
 
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
@@ -89,10 +87,8 @@ export class RedisTier implements Tier {
     if (storageKeys.length === 0) return;
     const connection = this.#connection;
     await connection.call(async () => {
-      const names = storageKeys.map(key => this.#keys.of(key));
-      const groups = inGroups(names, this.#isCluster ? 1 : KEYS_PER_COMMAND);
-      const commands = groups.map(group => rawCommand('unlink', group));
-      await connection.inOneWrite(() => Promise.all(commands.map(c => connection.send(c))));
+      const commands = this.#commands('unlink', storageKeys);
+      await connection.inOneWrite(() => Promise.all(commands.map(command => connection.send(command))));
       if (this.#durable === undefined) return;
       const touched = commands.flatMap(command => connection.masterOf(command) ?? []);
       await confirmDurable(new Set(touched), this.#durable);
@@ -104,9 +100,13 @@ export class RedisTier implements Tier {
     this.#reads.close();
   }
 
-  #readCommands(names: string[]): Command[] {
-    if (this.#isCluster) return names.map(name => rawCommand('get', [name]));
-    return inGroups(names, KEYS_PER_COMMAND).map(group => rawCommand('mget', group));
+  /** One command of many keys for a server; in a cluster, where the keys of one must be of one slot, one for each. */
+  #commands(name: string, storageKeys: readonly Uint8Array[]): Command[] {
+    const keys = storageKeys.map(key => this.#keys.of(key));
+    const size = this.#isCluster ? 1 : KEYS_PER_COMMAND;
+    const commands: Command[] = [];
+    for (let at = 0; at < keys.length; at += size) commands.push(rawCommand(name, keys.slice(at, at + size)));
+    return commands;
   }
 
   /** The writes in order, as operands of scripts. In a cluster the keys of a script must be of one slot. */
@@ -142,11 +142,4 @@ function expiry(expiresAt: number): string {
 function heldVersion(answer: unknown): Version | null {
   assert(typeof answer === 'number', 'the script answers with numbers');
   return answer < 0 ? null : (answer as Version);
-}
-
-function inGroups<T>(items: T[], size: number): T[][] {
-  if (items.length <= size) return [items];
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, group) =>
-    items.slice(group * size, (group + 1) * size),
-  );
 }

@@ -1,0 +1,48 @@
+/**
+ * The contract of a catalog of views that several instances share: which views there are, each with a uid that no
+ * other view ever had. Whoever changes it learns what stands, as another instance may have been first.
+ */
+
+/** What a catalog has to know of a view; it keeps the rest as it is given. */
+export interface CatalogView {
+  readonly name: string;
+  /** From 1; tells views apart that had the same name one after the other. */
+  readonly uid: number;
+  /** Counts the changes of the features. */
+  readonly schema: number;
+  readonly features: readonly unknown[];
+}
+
+/** The outcome of a change: what stands now, and whether it is what the caller wanted. */
+export interface Standing<V> {
+  readonly view: V;
+  readonly won: boolean;
+}
+
+export interface ViewCatalogStore<V extends CatalogView> {
+  views(): Promise<V[]>;
+
+  /**
+   * Makes a view under a uid of its own, at least `uidMin`, unless there is one of its name: then that one stands.
+   * `uidMin` is above every uid that the caller has ever met, so that a catalog that was lost gives none of them again.
+   * @throws HeadraceError `too-many-views`, `unavailable`.
+   */
+  create(draft: Omit<V, 'uid'>, uidMin: number): Promise<Standing<V>>;
+
+  /**
+   * Puts a changed view in the place of the one with its name and uid. It must follow from what is held: the next
+   * schema, or the same one with the same features. Where it does not, what is held stands; where nothing of its name
+   * and uid is held, `undefined`: it was dropped.
+   * @throws HeadraceError `unavailable`.
+   */
+  put(view: V): Promise<Standing<V> | undefined>;
+
+  /** Removes the view if it is still the one with this uid, and notes that its records are to be erased. */
+  drop(view: Pick<V, 'name' | 'uid'>): Promise<void>;
+
+  /** Uids of views that are dropped and may still have records. */
+  dropped(): Promise<number[]>;
+
+  /** The records of a dropped view are gone. */
+  erased(viewUid: number): Promise<void>;
+}
