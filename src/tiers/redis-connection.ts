@@ -134,8 +134,11 @@ export class RedisConnection {
 
   /** A further connection to a server, with the same user and limits, that is not made again when it is lost. */
   sibling(host: string, port: number): Redis {
+    const { mode, nodes } = this.target;
     const { tls } = this.#server;
-    const named = tls === undefined || isIP(host) !== 0 ? tls : { servername: host, ...tls };
+    // An address stands for the name that the one server was found by.
+    const name = mode === 'standalone' ? nodes[0]?.host : host;
+    const named = tls === undefined || !name || isIP(name) !== 0 ? tls : { servername: name, ...tls };
     return new Redis({
       ...this.#server,
       ...(named === undefined ? {} : { tls: named }),

@@ -6,8 +6,11 @@
  * hashed by what they enclose. All clients agree on that.)
  */
 
+import { assert } from '../base/assert.js';
+
 /** A storage key as it is in `base/keys.ts`: 4 bytes of view uid, then the id in UTF-8. */
 const UID_BYTES = 4;
+const UID_DIGITS_MAX = 10;
 const COLON = 0x3a;
 const ZERO = 0x30;
 
@@ -18,7 +21,8 @@ export class RedisKeys {
   readonly #prefixBytes: Buffer;
   /** Lookups are of one view: its part of the key is made once. */
   #uid = -1;
-  #uidPrefix = '';
+  #view = '';
+  #viewBytes: Uint8Array = new Uint8Array(0);
 
   constructor(prefix: string) {
     this.prefix = prefix;
@@ -26,16 +30,30 @@ export class RedisKeys {
     this.#prefixBytes = Buffer.from(prefix);
   }
 
+  /** How much longer than its storage key a Redis key is at most. */
+  get growthBytesMax(): number {
+    return this.prefix.length + UID_DIGITS_MAX + 1 - UID_BYTES;
+  }
+
   of(storageKey: Uint8Array): string {
-    const bytes = Buffer.isBuffer(storageKey)
-      ? storageKey
-      : Buffer.from(storageKey.buffer, storageKey.byteOffset, storageKey.byteLength);
-    const uid = bytes.readUInt32BE(0);
-    if (uid !== this.#uid) {
-      this.#uid = uid;
-      this.#uidPrefix = this.ofView(uid);
-    }
-    return this.#uidPrefix + bytes.toString('utf8', UID_BYTES);
+    this.#see(storageKey);
+    const { buffer, byteOffset, byteLength } = storageKey;
+    return this.#view + Buffer.from(buffer, byteOffset + UID_BYTES, byteLength - UID_BYTES).toString();
+  }
+
+  /** What comes before the id, as bytes. */
+  viewBytesOf(storageKey: Uint8Array): Uint8Array {
+    this.#see(storageKey);
+    return this.#viewBytes;
+  }
+
+  #see(key: Uint8Array): void {
+    assert(key.length >= UID_BYTES, 'a storage key begins with the uid of its view');
+    const uid = (key[0] ?? 0) * 2 ** 24 + (((key[1] ?? 0) << 16) | ((key[2] ?? 0) << 8) | (key[3] ?? 0));
+    if (uid === this.#uid) return;
+    this.#uid = uid;
+    this.#view = this.ofView(uid);
+    this.#viewBytes = Buffer.from(this.#view);
   }
 
   /** What the keys of a view's records begin with. */

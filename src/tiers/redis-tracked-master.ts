@@ -1,13 +1,12 @@
 /**
- * News of one master: which keys under the prefix others have changed.
+ * News of one master: which keys under the prefix have changed.
  *
- *   data connection ── CLIENT TRACKING ON REDIRECT <id> BCAST PREFIX <prefix> NOLOOP ──► master
- *   subscriber <id> ── SUBSCRIBE __redis__:invalidate ◄── keys changed by any other connection ──┘
+ *   tracker         ── CLIENT TRACKING ON REDIRECT <id> BCAST PREFIX <prefix> ──► master
+ *   subscriber <id> ── SUBSCRIBE __redis__:invalidate ◄── keys that changed ────────┘
  *
- * Redis spares a connection the news of its own writes only if that connection is the one that tracks: so tracking is
- * on at the connection that writes, and at one alone, since a second with the same subscriber would report the writes
- * of the first. Either of the two being lost ends the news, and Redis tells nobody when it is the data connection:
- * both are watched, and asked from time to time, as a connection can be dead without having been closed.
+ * Two connections, as a subscriber can run no other command in RESP2. The loss of either ends the news, and nobody is
+ * told when it is the tracker's: both are watched, and asked from time to time, as a connection can be dead without
+ * having been closed. Both are made anew after a loss, so that nothing of the old ones can pass for the new.
  */
 import type { Redis } from 'ioredis';
 
@@ -16,130 +15,106 @@ const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 2_000;
 
 export interface TrackedMasterParts {
-  /** The connection whose own writes are no news. */
-  readonly data: Redis;
   readonly prefix: string;
-  /** Makes a connection to the server that the data connection is connected to. */
-  readonly sibling: (host: string, port: number) => Redis;
-  /** Redis keys that have changed; `null` when all have. */
+  /** Makes a connection to the master. */
+  readonly connect: () => Redis;
+  /** Redis keys that have changed; `null` when any may have. */
   readonly onChanged: (keys: readonly Buffer[] | null) => void;
   /** `isTracked` is now true, or no longer: then with the reason. */
   readonly onState: (lost?: string) => void;
 }
 
+interface Pair {
+  readonly tracker: Redis;
+  readonly subscriber: Redis;
+  subscriberId: number;
+}
+
 export class TrackedMaster {
   readonly #parts: TrackedMasterParts;
-  #subscriber: Redis | undefined;
-  #subscriberId = 0;
-  /** Raised whenever what was begun is void. */
-  #attempt = 0;
+  /** The connections in use or being made. */
+  #pair: Pair | undefined;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
   #isTracked = false;
-  #isClosed = false;
 
   constructor(parts: TrackedMasterParts) {
     this.#parts = parts;
-    parts.data.on('close', this.#onDataClose);
-    parts.data.on('ready', this.#onDataReady);
     this.#begin();
-  }
-
-  get data(): Redis {
-    return this.#parts.data;
   }
 
   get isTracked(): boolean {
     return this.#isTracked;
   }
 
-  /** Asks both connections; one that does not answer in time, or no longer tracks, is given up. */
+  /** Asks both connections; when one does not answer in time, or the server no longer tracks, both are given up. */
   async beat(timeoutMs: number): Promise<void> {
-    const [attempt, subscriber] = [this.#attempt, this.#subscriber];
-    if (!this.#isTracked || subscriber === undefined) return;
+    const pair = this.#pair;
+    if (!this.#isTracked || pair === undefined) return;
+    const { tracker, subscriber, subscriberId } = pair;
     try {
-      const answers = Promise.all([this.data.call('CLIENT', 'TRACKINGINFO'), subscriber.ping()]);
+      const answers = Promise.all([tracker.call('CLIENT', 'TRACKINGINFO'), subscriber.ping()]);
       const [info] = await within(timeoutMs, answers);
-      if (!redirectsTo(info, this.#subscriberId)) throw new Error('the server no longer tracks for it');
+      if (!redirectsTo(info, subscriberId)) throw new Error('the server no longer tracks');
     } catch (error) {
-      if (attempt === this.#attempt) this.#end(`no sign of life: ${messageOf(error)}`);
+      this.#lose(pair, `no sign of life: ${messageOf(error)}`);
     }
   }
 
   /** Stops, without a word to `onState`. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#isTracked = false;
-    this.#attempt++;
     clearTimeout(this.#retry);
-    const { data } = this.#parts;
-    data.off('close', this.#onDataClose);
-    data.off('ready', this.#onDataReady);
-    this.#subscriber?.disconnect();
-    if (data.status === 'ready') data.call('CLIENT', 'TRACKING', 'OFF').catch(() => undefined);
+    this.#isTracked = false;
+    this.#drop();
   }
 
-  readonly #onDataClose = (): void => this.#end('the data connection was closed');
-  readonly #onDataReady = (): void => this.#begin();
-
   #begin(): void {
-    clearTimeout(this.#retry);
-    const attempt = ++this.#attempt;
-    this.#establish(attempt).then(
+    const { connect } = this.#parts;
+    const pair: Pair = { tracker: connect(), subscriber: connect(), subscriberId: 0 };
+    this.#pair = pair;
+    for (const client of [pair.tracker, pair.subscriber]) {
+      client.on('error', () => undefined);
+      client.on('close', () => this.#lose(pair, 'a connection was closed'));
+    }
+    pair.subscriber.on('messageBuffer', (_channel: Buffer, keys: unknown) => {
+      if (pair === this.#pair) this.#parts.onChanged(keys as readonly Buffer[] | null);
+    });
+    this.#establish(pair).then(
       () => {
-        if (attempt !== this.#attempt) return;
+        if (pair !== this.#pair) return;
         this.#failures = 0;
         this.#isTracked = true;
         this.#parts.onState();
       },
-      error => {
-        if (attempt === this.#attempt) this.#end(messageOf(error));
-      },
+      error => this.#lose(pair, messageOf(error)),
     );
   }
 
-  async #establish(attempt: number): Promise<void> {
-    const { data, prefix, sibling } = this.#parts;
-    this.#subscriber?.disconnect();
-    if (data.status === 'wait') await data.connect();
-    if (attempt !== this.#attempt) return;
-    const { remoteAddress, remotePort } = data.stream;
-    if (data.status !== 'ready' || remoteAddress === undefined || remotePort === undefined) {
-      throw new Error('there is no data connection');
-    }
-    const subscriber = sibling(remoteAddress, remotePort);
-    this.#subscriber = subscriber;
-    subscriber.on('error', () => undefined);
-    subscriber.on('close', () => {
-      if (attempt === this.#attempt) this.#end('the connection for invalidations was closed');
-    });
-    subscriber.on('messageBuffer', (_channel: Buffer, keys: unknown) => {
-      this.#parts.onChanged(keys as readonly Buffer[] | null);
-    });
-    await subscriber.connect();
-    const id = await subscriber.client('ID');
+  async #establish(pair: Pair): Promise<void> {
+    const { tracker, subscriber } = pair;
+    await Promise.all([tracker.connect(), subscriber.connect()]);
+    pair.subscriberId = await subscriber.client('ID');
     await subscriber.subscribe(CHANNEL);
-    if (attempt !== this.#attempt) return;
-    // Off first: a prefix that is tracked already is refused.
-    data.call('CLIENT', 'TRACKING', 'OFF').catch(() => undefined);
-    const on = ['TRACKING', 'ON', 'REDIRECT', id, 'BCAST', 'PREFIX', prefix, 'NOLOOP'];
-    await data.call('CLIENT', ...on);
-    this.#subscriberId = id;
+    const where = ['REDIRECT', pair.subscriberId, 'BCAST', 'PREFIX', this.#parts.prefix];
+    await tracker.call('CLIENT', 'TRACKING', 'ON', ...where);
   }
 
-  /** What was tracked is not any more; unless closed, it begins anew after a while. */
-  #end(reason: string): void {
-    if (this.#isClosed) return;
-    this.#attempt++;
-    this.#subscriber?.disconnect();
-    this.#subscriber = undefined;
+  /** What the pair tracked is not tracked any more; begins anew after a while. */
+  #lose(pair: Pair, reason: string): void {
+    if (pair !== this.#pair) return;
+    this.#drop();
     const wasTracked = this.#isTracked;
     this.#isTracked = false;
-    clearTimeout(this.#retry);
     const delay = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures++, 10));
     this.#retry = setTimeout(() => this.#begin(), delay * (0.5 + Math.random() / 2));
     if (wasTracked) this.#parts.onState(reason);
+  }
+
+  #drop(): void {
+    const pair = this.#pair;
+    this.#pair = undefined;
+    pair?.tracker.disconnect();
+    pair?.subscriber.disconnect();
   }
 }
 

@@ -4,7 +4,12 @@ import { RedisConnection } from '../../src/tiers/redis-connection.js';
 import { parseRedisUrl, type RedisTarget } from '../../src/tiers/redis-url.js';
 import { recordExpiresAt } from '../../src/views/record-codec.js';
 
-export const TIMEOUTS = { commandTimeoutMs: 2_000, connectTimeoutMs: 2_000 } as const;
+export interface Timeouts {
+  readonly commandTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+export const TIMEOUTS: Timeouts = { commandTimeoutMs: 2_000, connectTimeoutMs: 2_000 };
 
 export function targetOf(url: string): RedisTarget {
   const target = parseRedisUrl(url);
@@ -12,7 +17,7 @@ export function targetOf(url: string): RedisTarget {
   return target;
 }
 
-export function connectTo(url: string, timeouts = TIMEOUTS): RedisConnection {
+export function connectTo(url: string, timeouts: Timeouts = TIMEOUTS): RedisConnection {
   return new RedisConnection(targetOf(url), timeouts);
 }
 
@@ -25,7 +30,7 @@ export interface OpenRedisTier {
 export async function openRedisTier(
   url: string,
   options: Partial<RedisTierOptions> = {},
-  timeouts: { commandTimeoutMs: number; connectTimeoutMs: number } = TIMEOUTS,
+  timeouts: Timeouts = TIMEOUTS,
 ): Promise<OpenRedisTier> {
   const connection = new RedisConnection(targetOf(url), timeouts);
   await connection.ready();
