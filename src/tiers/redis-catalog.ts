@@ -1,0 +1,155 @@
+/**
+ * The catalog of views in Redis, where it is the store of record: one hash, so one key, so one slot of a cluster, and
+ * every change a script that nothing can come between.
+ *
+ *   next-uid        the uid that the next view gets, at least
+ *   view/<name>     '<uid> <the view without its uid, as JSON>'
+ *   dropped/<uid>   '': its records are being erased
+ *
+ * The key is under the prefix that is tracked, so a change on one instance is news to the others.
+ */
+import { HeadraceError } from '../base/errors.js';
+import type { CatalogView, Standing, ViewCatalogStore } from '../base/view-catalog.js';
+import type { RedisConnection } from './redis-connection.js';
+import { confirmDurable, type RedisDurability } from './redis-durability.js';
+import { redisUnavailable } from './redis-error.js';
+import { RedisKeys } from './redis-keys.js';
+import { RedisScript, rawCommand } from './redis-script.js';
+
+const VIEW = 'view/';
+const DROPPED = 'dropped/';
+const ENTRY = /^([1-9][0-9]{0,9}) (\{.*\})$/s;
+
+/** ARGV: name, JSON, smallest uid, views allowed. Answers { won, entry }, or nothing when there are too many. */
+const CREATE = new RedisScript(`
+local field = 'view/' .. ARGV[1]
+local held = redis.call('HGET', KEYS[1], field)
+if held then return {0, held} end
+local views = 0
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(name, 1, 5) == 'view/' then views = views + 1 end
+end
+if views >= tonumber(ARGV[4]) then return {} end
+local uid = math.max(tonumber(redis.call('HGET', KEYS[1], 'next-uid') or '1'), tonumber(ARGV[3]))
+local entry = string.format('%.0f', uid) .. ' ' .. ARGV[2]
+redis.call('HSET', KEYS[1], 'next-uid', string.format('%.0f', uid + 1), field, entry)
+return {1, entry}
+`);
+
+/** ARGV: name, uid, JSON. Answers { won, entry }, or nothing when no such view is held. */
+const PUT = new RedisScript(`
+local field = 'view/' .. ARGV[1]
+local held = redis.call('HGET', KEYS[1], field)
+if not held then return {} end
+local uid, text = string.match(held, '^(%d+) (.*)$')
+if uid ~= ARGV[2] then return {} end
+local old, new = cjson.decode(text), cjson.decode(ARGV[3])
+local follows = new.schema == old.schema + 1
+if new.schema == old.schema then follows = cjson.encode(new.features) == cjson.encode(old.features) end
+if not follows then return {0, held} end
+local entry = uid .. ' ' .. ARGV[3]
+redis.call('HSET', KEYS[1], field, entry)
+return {1, entry}
+`);
+
+/** ARGV: name, uid. */
+const DROP = new RedisScript(`
+local field = 'view/' .. ARGV[1]
+local held = redis.call('HGET', KEYS[1], field)
+if not held or string.match(held, '^%d+') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'dropped/' .. ARGV[2], '')
+redis.call('HDEL', KEYS[1], field)
+return 1
+`);
+
+export interface RedisCatalogOptions {
+  readonly connection: RedisConnection;
+  readonly viewsMax: number;
+  readonly durable?: RedisDurability;
+}
+
+export class RedisCatalog<V extends CatalogView> implements ViewCatalogStore<V> {
+  readonly #connection: RedisConnection;
+  readonly #viewsMax: number;
+  readonly #durable: RedisDurability | undefined;
+  readonly #key: string;
+
+  constructor({ connection, viewsMax, durable }: RedisCatalogOptions) {
+    this.#connection = connection;
+    this.#viewsMax = viewsMax;
+    this.#durable = durable;
+    this.#key = new RedisKeys(connection.target.parameters.prefix).catalog;
+  }
+
+  async views(): Promise<V[]> {
+    const fields = await this.#fields();
+    return fields
+      .filter(([name]) => name.startsWith(VIEW))
+      .map(([, entry]) => viewFrom<V>(entry))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async create(draft: Omit<V, 'uid'>, uidMin: number): Promise<Standing<V>> {
+    // The draft has a name, though the type of what is left of V cannot say so.
+    const name = (draft as unknown as CatalogView).name;
+    const args = [name, textOf(draft), String(Math.max(1, uidMin)), String(this.#viewsMax)];
+    const standing = standingFrom<V>(await this.#run(CREATE, args));
+    if (standing !== undefined) return standing;
+    throw new HeadraceError(
+      'too-many-views',
+      `there are ${this.#viewsMax} views already (HEADRACE_VIEWS_MAX)`,
+    );
+  }
+
+  async put(view: V): Promise<Standing<V> | undefined> {
+    return standingFrom<V>(await this.#run(PUT, [view.name, String(view.uid), textOf(view)]));
+  }
+
+  async drop({ name, uid }: Pick<V, 'name' | 'uid'>): Promise<void> {
+    await this.#run(DROP, [name, String(uid)]);
+  }
+
+  async dropped(): Promise<number[]> {
+    const fields = await this.#fields();
+    return fields.flatMap(([name]) => (name.startsWith(DROPPED) ? [Number(name.slice(DROPPED.length))] : []));
+  }
+
+  async erased(viewUid: number): Promise<void> {
+    await this.#connection.call(() => this.#connection.client.hdel(this.#key, DROPPED + viewUid));
+  }
+
+  async #fields(): Promise<[string, string][]> {
+    return Object.entries(await this.#connection.call(() => this.#connection.client.hgetall(this.#key)));
+  }
+
+  #run(script: RedisScript, args: readonly string[]): Promise<unknown> {
+    const connection = this.#connection;
+    return connection.call(async () => {
+      const answer = await script.call(command => connection.send(command), [this.#key], args);
+      if (this.#durable !== undefined) {
+        const node = connection.masterOf(rawCommand('hgetall', [this.#key]));
+        await confirmDurable(node === undefined ? [] : [node], this.#durable);
+      }
+      return answer;
+    });
+  }
+}
+
+/** JSON without the uid, and without what is undefined. */
+function textOf(view: object): string {
+  return JSON.stringify({ ...view, uid: undefined });
+}
+
+function standingFrom<V>(answer: unknown): Standing<V> | undefined {
+  if (!Array.isArray(answer) || !Buffer.isBuffer(answer[1])) return undefined;
+  return { won: answer[0] === 1, view: viewFrom<V>(answer[1].toString()) };
+}
+
+function viewFrom<V>(entry: string): V {
+  const [, uid, text] = ENTRY.exec(entry) ?? [];
+  try {
+    return { ...(JSON.parse(text ?? '') as V), uid: Number(uid) };
+  } catch {
+    throw redisUnavailable(`the catalog of views has an entry that cannot be read: ${entry.slice(0, 100)}`);
+  }
+}

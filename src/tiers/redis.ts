@@ -1,0 +1,157 @@
+/**
+ * The tier in Redis: records that all instances share.
+ *
+ * Reading is MGET, writing a script that compares versions (`redis-script.ts`); in a cluster, where a command cannot
+ * span slots, one for each key. All commands of a call leave in one write a server and are answered in one round trip.
+ * Redis carries out what comes through one connection in order, so calls that overlap are ordered too; the exception
+ * is a script that the server has forgotten, which is sent again behind what was sent meanwhile.
+ *
+ * Measured on one server, 500 keys and values of 284 bytes, CPU time of this thread: a getMany takes 0.9 to 1.0 times
+ * as much as `mgetBuffer` called with keys ready made, a putMany 0.4 times as much as a pipeline of SETs.
+ */
+import type { Command, Redis } from 'ioredis';
+import { assert } from '../base/assert.js';
+import type { Version } from '../base/clock.js';
+import type { Tier, TierWrite } from '../base/tier.js';
+import type { RedisConnection } from './redis-connection.js';
+import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
+import { RedisKeys } from './redis-keys.js';
+import { mgetCommand } from './redis-mget.js';
+import { PUT_IF_NEWER, rawCommand } from './redis-script.js';
+import { packRedisValue, unpackRedisValue } from './redis-value.js';
+
+/** Keys in one MGET or UNLINK: while Redis carries one out, other clients wait. About 0.2 ms. */
+const KEYS_PER_COMMAND = 512;
+/** Writes in one script, for the same reason: about 0.3 ms. */
+const WRITES_PER_SCRIPT = 128;
+const BYTES_PER_SCRIPT = 1 << 20;
+
+export interface RedisTierOptions {
+  readonly connection: RedisConnection;
+  /** Carries the reads when they shall not queue behind writes that wait to be durable. */
+  readonly reads?: RedisConnection;
+  readonly commandTimeoutMs: number;
+  /** When a value expires, in milliseconds since the epoch; `Infinity` for never. */
+  readonly expiresAtOf: (value: Uint8Array) => number;
+  readonly durable?: RedisDurability;
+}
+
+export class RedisTier implements Tier {
+  readonly name = 'redis';
+  readonly #connection: RedisConnection;
+  readonly #reads: RedisConnection;
+  readonly #keys: RedisKeys;
+  readonly #expiresAtOf: (value: Uint8Array) => number;
+  readonly #durable: RedisDurability | undefined;
+  readonly #isCluster: boolean;
+
+  constructor({ connection, reads, commandTimeoutMs, expiresAtOf, durable }: RedisTierOptions) {
+    if (durable !== undefined) checkDurability(durable, commandTimeoutMs);
+    this.#connection = connection;
+    this.#reads = reads ?? connection;
+    this.#keys = new RedisKeys(connection.target.parameters.prefix);
+    this.#expiresAtOf = expiresAtOf;
+    this.#durable = durable;
+    this.#isCluster = connection.target.mode === 'cluster';
+  }
+
+  async getMany(storageKeys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    if (storageKeys.length === 0) return [];
+    const connection = this.#reads;
+    const replies = await connection.call(() => {
+      const commands = this.#isCluster ? this.#commands('mget', storageKeys) : this.#bulkReads(storageKeys);
+      return connection.inOneWrite(() => Promise.all(commands.map(command => connection.send(command))));
+    });
+    const values: (Uint8Array | undefined)[] = [];
+    for (const reply of replies)
+      for (const value of reply as (Buffer | null)[]) values.push(unpackRedisValue(value));
+    return values;
+  }
+
+  async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
+    if (writes.length === 0) return [];
+    const connection = this.#connection;
+    return connection.call(async () => {
+      const touched = new Set<Redis>();
+      const send = (command: Command) => {
+        const node = this.#durable === undefined ? undefined : connection.masterOf(command);
+        if (node !== undefined) touched.add(node);
+        return connection.send(command);
+      };
+      const answers = await connection.inOneWrite(() =>
+        Promise.all(this.#batches(writes).map(({ keys, args }) => PUT_IF_NEWER.call(send, keys, args))),
+      );
+      if (this.#durable !== undefined) await confirmDurable(touched, this.#durable);
+      return answers.flat().map(heldVersion);
+    });
+  }
+
+  async deleteMany(storageKeys: readonly Uint8Array[]): Promise<void> {
+    if (storageKeys.length === 0) return;
+    const connection = this.#connection;
+    await connection.call(async () => {
+      const commands = this.#commands('unlink', storageKeys);
+      await connection.inOneWrite(() => Promise.all(commands.map(command => connection.send(command))));
+      if (this.#durable === undefined) return;
+      const touched = commands.flatMap(command => connection.masterOf(command) ?? []);
+      await confirmDurable(new Set(touched), this.#durable);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+    this.#reads.close();
+  }
+
+  #bulkReads(storageKeys: readonly Uint8Array[]): Command[] {
+    const commands: Command[] = [];
+    for (let at = 0; at < storageKeys.length; at += KEYS_PER_COMMAND) {
+      const end = Math.min(storageKeys.length, at + KEYS_PER_COMMAND);
+      commands.push(mgetCommand(this.#keys, storageKeys, at, end));
+    }
+    return commands;
+  }
+
+  /** One command of many keys for a server; in a cluster, where the keys of one must be of one slot, one for each. */
+  #commands(name: string, storageKeys: readonly Uint8Array[]): Command[] {
+    const keys = storageKeys.map(key => this.#keys.of(key));
+    const size = this.#isCluster ? 1 : KEYS_PER_COMMAND;
+    const commands: Command[] = [];
+    for (let at = 0; at < keys.length; at += size) commands.push(rawCommand(name, keys.slice(at, at + size)));
+    return commands;
+  }
+
+  /** The writes in order, as operands of scripts. In a cluster the keys of a script must be of one slot. */
+  #batches(writes: readonly TierWrite[]): ScriptOperands[] {
+    const batches: ScriptOperands[] = [];
+    const writesMax = this.#isCluster ? 1 : WRITES_PER_SCRIPT;
+    let batch: ScriptOperands | undefined;
+    let bytes = 0;
+    for (const { key, value, version } of writes) {
+      if (batch === undefined || batch.keys.length === writesMax || bytes + value.length > BYTES_PER_SCRIPT) {
+        batch = { keys: [], args: [] };
+        batches.push(batch);
+        bytes = 0;
+      }
+      bytes += value.length;
+      batch.keys.push(this.#keys.of(key));
+      batch.args.push(packRedisValue(version, value), expiry(this.#expiresAtOf(value)));
+    }
+    return batches;
+  }
+}
+
+interface ScriptOperands {
+  readonly keys: string[];
+  readonly args: (string | Buffer)[];
+}
+
+/** As the script takes it. Redis refuses a time before 1, and takes one in the past for a deletion. */
+function expiry(expiresAt: number): string {
+  return Number.isFinite(expiresAt) ? String(Math.max(1, Math.floor(expiresAt))) : '';
+}
+
+function heldVersion(answer: unknown): Version | null {
+  assert(typeof answer === 'number', 'the script answers with numbers');
+  return answer < 0 ? null : (answer as Version);
+}
