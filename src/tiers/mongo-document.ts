@@ -12,7 +12,8 @@
  * numbers that are not finite: the inner array is kept as a document of its indexes, which paths like `matrix.0.1` read
  * alike, and the number as null. The record itself holds the metadata as it came.
  */
-import { Binary, Long } from 'mongodb';
+import { Binary, BSON, Long } from 'mongodb';
+import { HeadraceError } from '../base/errors.js';
 import type { TierWrite } from '../base/tier.js';
 
 /** What the caller reads off a record for the fields beside it. */
@@ -40,10 +41,16 @@ export type RecordFields = Omit<RecordDocument, '_id'>;
 /** The last millisecond that a `Date` can hold. */
 const DATE_MS_MAX = 8.64e15;
 
+/** A document may have 16 MiB; the rest is for the id, and for what an update needs around it. */
+const FIELDS_BYTES_MAX = 16 * 2 ** 20 - 64 * 2 ** 10;
+/** Tags and metadata are in the record as well, in fewer bytes, but not by so much that less than this is too large. */
+const MEASURED_BYTES_MIN = 2 ** 20;
+
+/** @throws HeadraceError `invalid-record` when a document cannot be as large. */
 export function recordFields({ value, version }: TierWrite, description: RecordDescription): RecordFields {
   const { expiresAt, tags, metadata, tombstone } = description;
   const native = metadata === null ? undefined : nativeMetadata(metadata);
-  return {
+  const fields = {
     version: Long.fromNumber(version),
     expireAt: new Date(Math.min(expiresAt, DATE_MS_MAX)),
     ...(tombstone && { tombstone }),
@@ -51,6 +58,17 @@ export function recordFields({ value, version }: TierWrite, description: RecordD
     ...(native !== undefined && { metadata: native }),
     record: new Binary(value),
   };
+  if (value.byteLength >= MEASURED_BYTES_MIN) requireFits(fields);
+  return fields;
+}
+
+function requireFits(fields: RecordFields): void {
+  const bytes = BSON.calculateObjectSize(fields);
+  if (bytes <= FIELDS_BYTES_MAX) return;
+  throw new HeadraceError(
+    'invalid-record',
+    `the record, its tags and its metadata take ${bytes} bytes in MongoDB, ${FIELDS_BYTES_MAX} are allowed`,
+  );
 }
 
 /** `undefined` when the text is none, which a checked record's never is. */

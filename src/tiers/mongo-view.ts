@@ -18,10 +18,10 @@
  *   collection.
  * - There are no replica sets and no retryable writes; a majority is the one server.
  */
-import { type Collection, MongoBulkWriteError, MongoInvalidArgumentError, type WriteError } from 'mongodb';
+import { type Collection, MongoBulkWriteError, type WriteError } from 'mongodb';
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import { hasMongoCode, type MongoConnection, MongoErrorCode, mongoUnavailable } from './mongo-connection.js';
+import { hasMongoCode, type MongoConnection, MongoErrorCode } from './mongo-connection.js';
 import type { RecordDocument, RecordFields } from './mongo-document.js';
 
 /** More than this many lost races in a row, and the write fails. */
@@ -132,7 +132,7 @@ export class MongoView {
       return [];
     } catch (error) {
       const rejected = duplicates(error);
-      if (rejected === undefined) throw writeProblem(error);
+      if (rejected === undefined) throw error;
       const undecided = readsFirst ? writes : writes.filter((_, index) => rejected.has(index));
       const held = await this.#versions(undecided);
       return undecided.filter(write => {
@@ -167,15 +167,4 @@ function duplicates(error: unknown): ReadonlySet<number> | undefined {
   return errors.length > 0 && errors.every(({ code }) => code === MongoErrorCode.duplicateKey)
     ? new Set(errors.map(({ index }) => index))
     : undefined;
-}
-
-function writeProblem(error: unknown): HeadraceError {
-  // Thrown by the driver before anything is sent.
-  if (error instanceof MongoInvalidArgumentError && /maximum size/.test(error.message)) {
-    return new HeadraceError(
-      'invalid-record',
-      'a record with its tags and metadata is larger than a MongoDB document may be (16 MiB); nothing of the call was written',
-    );
-  }
-  return mongoUnavailable(error, 'confirm a write, which may yet be applied');
 }

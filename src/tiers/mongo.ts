@@ -46,14 +46,23 @@ export class MongoTier implements Tier {
     return values;
   }
 
-  /** @throws HeadraceError `unavailable`, `bad-id`, `invalid-record` when one is larger than MongoDB takes. */
+  /**
+   * @throws HeadraceError `unavailable`; before anything of the call is written: `bad-id`, and `invalid-record` when a
+   *   record is larger than MongoDB takes.
+   */
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
     const keys = writes.map(({ key }) => key);
     return this.#order.run(new Set(keys.map(nameOf)), async () => {
       const results: (Version | null)[] = new Array(writes.length).fill(null);
-      const puts = [...byView(keys)].map(([uid, placesById]) =>
-        this.#putView(this.#view(uid), placesById, writes, results),
-      );
+      const parts = [...byView(keys)].map(([uid, placesById]) => ({
+        view: this.#view(uid),
+        placesById,
+        sent: [...placesById].map(([id, places]) => this.#idWrite(id, places, writes)),
+      }));
+      const puts = parts.map(async ({ view, placesById, sent }) => {
+        await view.write(sent);
+        for (const write of sent) settle(write, placesById.get(write.id) ?? [], writes, results);
+      });
       await allEnded(puts, 'confirm a write, which may yet be applied');
       return results;
     });
@@ -88,29 +97,28 @@ export class MongoTier implements Tier {
     return view;
   }
 
-  async #putView(
-    view: MongoView,
-    placesById: ReadonlyMap<string, readonly number[]>,
-    writes: readonly TierWrite[],
-    results: (Version | null)[],
-  ): Promise<void> {
-    const sent = [...placesById].map(([id, places]): IdWrite => {
-      const top = topOf(places, writes);
-      const write = writes[top] as TierWrite;
-      const fields = recordFields(write, this.#describe(write.value));
-      // Of several writes of one id the largest is sent; whether the ones before it counted depends on what was held.
-      return { id, version: write.version, fields, needsBefore: top !== places[0] };
-    });
-    await view.write(sent);
-    for (const { id, before, beatenBy } of sent) {
-      let held = beatenBy ?? before;
-      for (const place of placesById.get(id) ?? []) {
-        const { version } = writes[place] as TierWrite;
-        const isNewer = held === undefined || version > held;
-        results[place] = isNewer ? null : (held as Version);
-        if (isNewer) held = version;
-      }
-    }
+  /** Of several writes of one id the largest is sent. Whether those before it count depends on what was held. */
+  #idWrite(id: string, places: readonly number[], writes: readonly TierWrite[]): IdWrite {
+    const top = topOf(places, writes);
+    const write = writes[top] as TierWrite;
+    const fields = recordFields(write, this.#describe(write.value));
+    return { id, version: write.version, fields, needsBefore: top !== places[0] };
+  }
+}
+
+/** The results of all writes of an id, as if they had been sent one after the other. */
+function settle(
+  { before, beatenBy }: IdWrite,
+  places: readonly number[],
+  writes: readonly TierWrite[],
+  results: (Version | null)[],
+): void {
+  let held = beatenBy ?? before;
+  for (const place of places) {
+    const { version } = writes[place] as TierWrite;
+    const isNewer = held === undefined || version > held;
+    results[place] = isNewer ? null : (held as Version);
+    if (isNewer) held = version;
   }
 }
 
