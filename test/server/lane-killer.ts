@@ -3,12 +3,20 @@
  * random, die: ended from outside at whatever instruction they are, or by an exception that nobody catches, or by
  * leaving. Each order is a line of the log. Worker threads load this file too, and obey.
  *
- * Only for threads that have started: one that is ended from outside while lmdb opens its store takes the process with
- * it (an error that native code cannot throw into a thread that is ending).
+ * Only for threads that have started, and not in the middle of lmdb's `startWriting`: one that is ended from outside while
+ * lmdb opens its store or begins a commit takes the process with it (an error that native code cannot throw into a thread
+ * that is ending ends everything; seen once in some thousands of such ends). A gate keeps the two apart.
  */
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import workerThreads, { BroadcastChannel, isMainThread, threadId, Worker } from 'node:worker_threads';
+import workerThreads, {
+  BroadcastChannel,
+  getEnvironmentData,
+  isMainThread,
+  setEnvironmentData,
+  threadId,
+  Worker,
+} from 'node:worker_threads';
 import { SEED, Seeded } from '../base/seeded.js';
 
 type Manner = 'terminate' | 'throw' | 'exit';
@@ -21,8 +29,45 @@ interface Order {
 const orders = new BroadcastChannel('lane-killer');
 orders.unref();
 
+/** One word a thread, in its environment data: whether it may be ended from outside now, or is going to be. */
+const GATE = 'lane-killer-gate';
+const OPEN = 0;
+const BUSY = 1;
+const DOOMED = 2;
+
 if (isMainThread) killOnSignal();
-else orders.onmessage = event => obey((event as { data: Order }).data);
+else {
+  await guardNativeCalls(getEnvironmentData(GATE) as unknown as Int32Array);
+  orders.onmessage = event => obey((event as { data: Order }).data);
+}
+
+/** The part of lmdb's `native.js` that is needed here. */
+interface NativeLmdb {
+  readonly nativeAddon: { readonly Env: new (...given: unknown[]) => NativeEnv };
+  setNativeFunctions(functions: object): void;
+}
+
+interface NativeEnv {
+  startWriting(...given: unknown[]): unknown;
+}
+
+async function guardNativeCalls(gate: Int32Array): Promise<void> {
+  const { nativeAddon, setNativeFunctions } = (await import(
+    new URL('native.js', import.meta.resolve('lmdb')).href
+  )) as NativeLmdb;
+  class GatedEnv extends nativeAddon.Env {
+    override startWriting(...given: unknown[]): unknown {
+      // A thread that is doomed waits here for its end.
+      while (Atomics.compareExchange(gate, 0, OPEN, BUSY) !== OPEN) Atomics.wait(gate, 0, DOOMED);
+      try {
+        return super.startWriting(...given);
+      } finally {
+        Atomics.store(gate, 0, OPEN);
+      }
+    }
+  }
+  setNativeFunctions(Object.create(nativeAddon, { Env: { value: GatedEnv } }) as object);
+}
 
 function obey(order: Order): void {
   if (order.threadId !== threadId) return;
@@ -32,12 +77,15 @@ function obey(order: Order): void {
 
 function killOnSignal(): void {
   const random = new Seeded(SEED);
-  const alive = new Set<Worker>();
+  const alive = new Map<Worker, Int32Array>();
 
   class MortalWorker extends Worker {
     constructor(...given: ConstructorParameters<typeof Worker>) {
+      const gate = new Int32Array(new SharedArrayBuffer(4));
+      // A thread gets what is set when it is made.
+      setEnvironmentData(GATE, gate as never);
       super(...given);
-      alive.add(this);
+      alive.set(this, gate);
       this.once('exit', () => alive.delete(this));
     }
   }
@@ -45,14 +93,20 @@ function killOnSignal(): void {
   syncBuiltinESMExports();
 
   process.on('SIGUSR2', () => {
-    const victims = [...alive].filter(() => random.below(2) === 0);
-    if (victims.length === 0) victims.push(...[...alive].slice(0, 1));
+    const victims = [...alive.keys()].filter(() => random.below(2) === 0);
+    if (victims.length === 0) victims.push(...[...alive.keys()].slice(0, 1));
     for (const victim of victims) {
       // Most from outside: that alone can stop a thread in the middle of a function.
       const manner = random.pick<Manner>(['terminate', 'terminate', 'terminate', 'throw', 'exit']);
       writeSync(1, `${JSON.stringify({ msg: 'ordered', manner })}\n`);
-      if (manner === 'terminate') void victim.terminate();
+      if (manner === 'terminate') end(victim, alive.get(victim));
       else orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
     }
   });
+}
+
+/** Waits, a few microseconds if at all, until the thread is out of the native call. */
+function end(victim: Worker, gate: Int32Array | undefined): void {
+  while (gate !== undefined && Atomics.compareExchange(gate, 0, OPEN, DOOMED) === BUSY);
+  void victim.terminate();
 }
