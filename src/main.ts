@@ -28,8 +28,10 @@ import { shareL1 } from './lookup/l1-shares.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
-import type { LaneWorkerData } from './resolve/lane-worker-data.js';
+import { breakerMemory } from './resolve/breaker.js';
+import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
+import { copyEras } from './tiers/lmdb-copy.js';
 import { ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
@@ -46,6 +48,8 @@ export interface Server {
 
 const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
+/** A circuit breaker each for Redis and MongoDB. */
+const BREAKERS = 2;
 /** Lookups that wait for lanes at once without memory being made for them. */
 const LOOKUP_ANSWERS = 8;
 /** What closing may take when requests have used up the shutdown timeout. */
@@ -99,9 +103,14 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   try {
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config);
-    const lanes = await openLanes(config, log, table, laneWorker);
+    let onViewsChanged = () => {};
+    const lanes = await openLanes(config, table, laneWorker, {
+      log,
+      onViewsChanged: () => onViewsChanged(),
+    });
     closers.push(() => lanes.close());
     const views = await openViews(config, table, lanes);
+    onViewsChanged = refresher(views, log);
     const handler = dataHandler(config, log, table, lanes, views);
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
@@ -161,7 +170,40 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
   }
 }
 
-async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl: URL): Promise<Lanes> {
+/** What the configuration says of Redis and MongoDB, with the memory that lanes share about them. */
+function sharedStores(config: Config): SharedStores {
+  const { recordStore, redisUrl, mongodbUrl, breakerFailures, breakerHalfOpen, viewsMax } = config;
+  const configured = mongodbUrl !== '' ? 'mongodb' : redisUrl !== '' ? 'redis' : 'lmdb';
+  return {
+    recordStore: recordStore === 'auto' ? configured : recordStore,
+    redisUrl,
+    redisTimeoutMs: config.redisTimeout,
+    mongodbUrl,
+    mongodbTimeoutMs: config.mongodbTimeout,
+    storeTimeoutMs: config.storeTimeout,
+    slowCommandMs: config.slowCommand,
+    viewsMax,
+    breaker: { failuresMax: breakerFailures, halfOpenAfterMs: breakerHalfOpen },
+    breakers: breakerMemory(BREAKERS),
+    eras: copyEras(),
+    localCopyBytes: config.localCopyBytes,
+    negativeTtlMs: config.negativeTtl,
+    staleMaxMs: config.staleMax,
+  };
+}
+
+interface LaneHandlers {
+  readonly log: Log;
+  /** Another server may have changed the catalog of views. */
+  readonly onViewsChanged: () => void;
+}
+
+async function openLanes(
+  config: Config,
+  table: TableHandle,
+  workerUrl: URL,
+  { log, onViewsChanged }: LaneHandlers,
+): Promise<Lanes> {
   const workerData: LaneWorkerData = {
     table,
     dataDir: config.dataDir,
@@ -170,6 +212,7 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
     readTimeoutMs: config.deadline,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
     flightsMax: config.queueMax,
+    shared: sharedStores(config),
   };
   try {
     return await Lanes.open({
@@ -180,8 +223,11 @@ async function openLanes(config: Config, log: Log, table: TableHandle, workerUrl
       opsMax: config.queueMax,
       bytesMax: config.queueBytesMax,
       onExited: lane => releaseLane(table, lane),
-      onEvent: event =>
-        event.kind === 'failed' ? log.error(event, 'a lane failed') : log.warn(event, 'a lane changed'),
+      onEvent: event => {
+        if (event.kind === 'views-changed') onViewsChanged();
+        else if (event.kind === 'failed') log.error(event, 'a lane failed');
+        else log.warn(event, 'a lane changed');
+      },
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -212,6 +258,19 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
     throw new StartError(error instanceof Error ? error.message : String(error));
   }
   return views;
+}
+
+/** Reads the catalog again, once for all notices that come while it is being read. */
+function refresher(views: ViewRegistry, log: Log): () => void {
+  let isDue = false;
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    setImmediate(() => {
+      isDue = false;
+      views.refresh().catch(error => log.warn({ err: error }, 'the views cannot be read again'));
+    });
+  };
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {

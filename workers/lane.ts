@@ -1,5 +1,5 @@
 /**
- * What a lane's thread starts with: opens the disk store, claims the lane's shards, wires the parts, answers messages.
+ * What a lane's thread starts with: claims the lane's shards, opens the tiers, wires the parts, answers messages.
  * The first message is `start`; it says which views there are, as far as they are known yet.
  */
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
+import { Caches } from '../src/l1/caches.js';
 import { claimLane } from '../src/l1/lane-owner.js';
 import { TableWriter } from '../src/l1/table-writer.js';
 import {
@@ -17,26 +18,26 @@ import {
   type LaneTask,
   type StartTask,
 } from '../src/lanes/messages.js';
-import { type Found, TierChain, tierOrder } from '../src/resolve/chain.js';
-import { guardTier } from '../src/resolve/guard.js';
+import { Amends } from '../src/resolve/amends.js';
+import { type Found, TierChain } from '../src/resolve/chain.js';
+import { Coherence } from '../src/resolve/coherence.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { DONE, LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
-import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
+import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.js';
+import { NegativeEntries } from '../src/resolve/negative-entries.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
-import { Catalog } from '../src/tiers/catalog.js';
-import { DiskGuard } from '../src/tiers/disk-guard.js';
-import { LmdbTier } from '../src/tiers/lmdb.js';
-import { LmdbCleaner } from '../src/tiers/lmdb-cleaner.js';
-import { openLmdb } from '../src/tiers/lmdb-environment.js';
 import { recordVersion } from '../src/views/record-codec.js';
+import { type LaneTiers, openTiers } from './lane-tiers.js';
+import { followChanges } from './lane-changes.js';
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
+const AMEND_MS = 500;
 
 let service: LaneService | undefined;
 
@@ -65,29 +66,60 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
-  const environment = openLmdb(data.dataDir);
-  const guard = new DiskGuard({ directory: data.dataDir, clock, freeBytesMin: data.diskFreeMinBytes });
-  const catalog = new Catalog(environment, guard);
-  const lmdb = guardTier(new LmdbTier(environment, guard), data);
-
   const inspector = new RecordInspector();
+  const tiers = openTiers({ data, lane, clock, inspector, notify });
+  const { catalog, copies, levels } = tiers;
+
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
   for (const view of known) views.declare(view);
-  const chain = new TierChain(tierOrder({ lmdb }), inspector);
+  if (emptyCache) for (const { slot } of known) cache.empty(slot);
+  const { negativeTtlMs, staleMaxMs } = data.shared;
+  const negative = new NegativeEntries({ ttlMs: isShared(data.shared) ? negativeTtlMs : 0 });
   const flights = new SingleFlight<Found>(data.flightsMax);
+  const caches = new Caches(data.table);
+  const coherence = new Coherence({
+    views,
+    cache,
+    negative,
+    flights,
+    copies,
+    emptySlot: slot => caches.raiseEpoch(slot),
+    clock,
+    isShared: isShared(data.shared),
+    staleMaxMs,
+  });
+  const amends = amendsOf(tiers, inspector);
+  const chain = new TierChain(levels, inspector, {
+    onMissed: (tier, keys) => {
+      if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
+      else amends?.owe(keys);
+    },
+  });
   const versions = new HybridClock(clock);
   const { tombstoneTtlMs } = data;
-  const reads = new ReadResolver({ views, cache, chain, flights, inspector, clock });
-  const writes = new RecordWriter({ views, cache, chain, inspector, clock, versions, tombstoneTtlMs });
+  const reads = new ReadResolver({ views, cache, chain, flights, negative, coherence, inspector, clock });
+  const writes = new RecordWriter({
+    views,
+    cache,
+    chain,
+    coherence,
+    inspector,
+    clock,
+    versions,
+    tombstoneTtlMs,
+  });
 
-  if (emptyCache) for (const { slot } of known) cache.empty(slot);
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const housekeeping = lane === 0 ? startHousekeeping(environment, guard, catalog, inspector) : undefined;
+  const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
+  const unfollow = followChanges(tiers, coherence, { notify, onCatalog: lane === 0 ? tellOfViews : undefined });
+  const housekeeping = lane === 0 ? startHousekeeping(tiers) : undefined;
   const close = async () => {
     clearInterval(maintenance);
+    clearInterval(amending);
+    unfollow();
     await housekeeping?.stop();
-    await lmdb.close();
+    await tiers.close();
   };
   return new LaneService({
     views,
@@ -103,17 +135,17 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   });
 }
 
-function startHousekeeping(
-  environment: ReturnType<typeof openLmdb>,
-  guard: DiskGuard,
-  catalog: Catalog,
-  inspector: RecordInspector,
-): { stop(): Promise<void> } {
+/** Where a cache that others read stands above the store of record. */
+function amendsOf({ levels }: LaneTiers, inspector: RecordInspector): Amends | undefined {
+  const [upper, record] = [levels.find(({ tier }) => tier.name === 'redis'), levels.at(-1)];
+  if (upper === undefined || record === undefined || upper === record) return undefined;
+  return new Amends({ tier: upper.tier, record: record.tier, inspector });
+}
+
+function startHousekeeping({ cleaner, catalog }: LaneTiers): { stop(): Promise<void> } {
   const stopping = new AbortController();
-  const isDead = (value: Uint8Array, nowMs: number) =>
-    inspector.verify(value) && inspector.expiresAt(value) <= nowMs;
   const housekeeping = new Housekeeping({
-    cleaner: new LmdbCleaner(environment, { isDead, guard }),
+    cleaner,
     catalog,
     clock: systemClock,
     rest: ms => rest(ms, undefined, { ref: false, signal: stopping.signal }).catch(() => undefined),
@@ -131,4 +163,9 @@ function startHousekeeping(
 
 function notify(message: string): void {
   parentPort?.postMessage({ kind: 'notice', message } satisfies LaneNotice);
+}
+
+/** Other servers have changed the catalog: the front reads it again. */
+function tellOfViews(): void {
+  parentPort?.postMessage({ kind: 'views-changed' } satisfies LaneNotice);
 }

@@ -30,6 +30,10 @@ export function storageKey(viewUid: number, id: string): Buffer {
   return key;
 }
 
+export function viewUidOfStorageKey(key: Uint8Array): number {
+  return Buffer.from(key.buffer, key.byteOffset, 4).readUInt32BE(0);
+}
+
 export function idOfStorageKey(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset + 4, key.byteLength - 4).toString();
 }

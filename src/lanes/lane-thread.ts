@@ -9,7 +9,7 @@
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert } from '../base/assert.js';
-import { isLaneNotice, type LaneTask } from './messages.js';
+import { isLaneNotice, type LaneNotice, type LaneTask } from './messages.js';
 
 const CONCURRENT_TASKS_MAX = 1 << 20;
 const START_MS_MAX = 10_000;
@@ -19,7 +19,7 @@ export interface LaneThreadOptions {
   readonly workerData: unknown;
   /** Called at once when the thread is failing; it may still be running. No task is taken from here on. */
   readonly onDown: (reason: string) => void;
-  readonly onNotice: (message: string) => void;
+  readonly onNotice: (notice: LaneNotice) => void;
 }
 
 export class LaneThread {
@@ -54,7 +54,7 @@ export class LaneThread {
     });
     pool.on('workerDestroy', goDown);
     pool.on('message', (message: unknown) => {
-      if (isLaneNotice(message)) options.onNotice(message.message);
+      if (isLaneNotice(message)) options.onNotice(message);
     });
     const started = pool.run(startTask);
     const worker = pool.threads[0];

@@ -21,6 +21,7 @@ import {
   type ControlReply,
   errorOf,
   type Failure,
+  type LaneNotice,
   type LaneReply,
   type LaneTask,
   type ReadReply,
@@ -308,7 +309,7 @@ export class Lane {
     this.#state = 'starting';
     const emptyCache = this.#isUnsettled;
     const onDown = (reason: string) => this.#down(thread, reason);
-    const onNotice = (message: string) => onEvent({ kind: 'notice', lane, message });
+    const onNotice = (notice: LaneNotice) => onEvent({ ...notice, lane });
     const thread: LaneThread = new LaneThread(
       { workerUrl, workerData, onDown, onNotice },
       { kind: 'start', lane, lanes, views: views(), emptyCache },

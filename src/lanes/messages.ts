@@ -151,14 +151,16 @@ export type LaneReply =
   | { readonly kind: 'written'; readonly results: readonly WriteResult[] }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** What a lane's thread says unasked, for the log: something beside its requests failed, and is tried again. */
-export interface LaneNotice {
-  readonly kind: 'notice';
-  readonly message: string;
-}
+/** What a lane's thread says unasked. */
+export type LaneNotice =
+  /** For the log: something beside its requests failed, and is tried again, or is well again. */
+  | { readonly kind: 'notice'; readonly message: string }
+  /** Another server may have changed the catalog of views. */
+  | { readonly kind: 'views-changed' };
 
 export function isLaneNotice(message: unknown): message is LaneNotice {
-  return typeof message === 'object' && message !== null && 'kind' in message && message.kind === 'notice';
+  if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
+  return message.kind === 'notice' || message.kind === 'views-changed';
 }
 
 export function failureOf(error: unknown): Failure {

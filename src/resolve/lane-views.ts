@@ -52,6 +52,10 @@ export class LaneViews {
     this.#byUid.delete(viewUid);
   }
 
+  list(): LaneView[] {
+    return [...this.#byUid.values()];
+  }
+
   find(viewUid: number): LaneView | undefined {
     return this.#byUid.get(viewUid);
   }

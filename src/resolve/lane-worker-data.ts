@@ -1,6 +1,8 @@
 /** What the front gives the thread of every lane when it starts it; see `workers/lane.ts`. */
 import type { TableHandle } from '../l1/layout.js';
 
+export type RecordStoreName = 'lmdb' | 'redis' | 'mongodb';
+
 export interface LaneWorkerData {
   readonly table: TableHandle;
   readonly dataDir: string;
@@ -8,9 +10,39 @@ export interface LaneWorkerData {
   readonly diskFreeMinBytes: number;
   /** How long a deletion outlives its record. */
   readonly tombstoneTtlMs: number;
-  /** Of one call into a tier. */
+  /** Of one call into the embedded store. */
   readonly readTimeoutMs: number;
   readonly writeTimeoutMs: number;
   /** Keys being fetched from tiers that do not answer at once. */
   readonly flightsMax: number;
+  readonly shared: SharedStores;
+}
+
+/** The stores beside the embedded one, and what goes with them. */
+export interface SharedStores {
+  readonly recordStore: RecordStoreName;
+  /** Empty: none. */
+  readonly redisUrl: string;
+  readonly redisTimeoutMs: number;
+  /** Empty: none. */
+  readonly mongodbUrl: string;
+  readonly mongodbTimeoutMs: number;
+  /** Of a write to a store of record that others share. */
+  readonly storeTimeoutMs: number;
+  readonly slowCommandMs: number;
+  readonly viewsMax: number;
+  readonly breaker: { readonly failuresMax: number; readonly halfOpenAfterMs: number };
+  /** Of `breakerMemory`, for all lanes. */
+  readonly breakers: SharedArrayBuffer;
+  /** Of `copyEras`, for all lanes. */
+  readonly eras: SharedArrayBuffer;
+  /** 0: there are no local copies. */
+  readonly localCopyBytes: number;
+  readonly negativeTtlMs: number;
+  readonly staleMaxMs: number;
+}
+
+/** Only the embedded store: no other server writes its records. */
+export function isShared({ redisUrl, mongodbUrl }: SharedStores): boolean {
+  return redisUrl !== '' || mongodbUrl !== '';
 }

@@ -55,6 +55,11 @@ export class NegativeEntries {
     return this.#fence.begin(name);
   }
 
+  /** Whether the key has not changed since its pass was taken. */
+  isGood(name: string, pass: FencePass): boolean {
+    return this.#fence.isGood(name, pass);
+  }
+
   /** No tier has the key, all of them having been asked. True when that is remembered. */
   settle(name: string, pass: FencePass, nowMs: number): boolean {
     const { ttlMs, entriesMax } = this.#options;

@@ -14,8 +14,11 @@ import { type Failure, failureOf, type ReadOp, type ReadReply } from '../lanes/m
 import { packRows, ROW, type Row } from '../lanes/packed-rows.js';
 import { type Found, type TierChain, UNAVAILABLE } from './chain.js';
 import { checkDeadline } from './deadline.js';
+import { type Coherence, keyName } from './coherence.js';
 import type { LaneCache } from './lane-cache.js';
+import type { FencePass } from './key-fence.js';
 import type { LaneView, LaneViews } from './lane-views.js';
+import type { NegativeEntries } from './negative-entries.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { SingleFlight } from './single-flight.js';
 
@@ -24,6 +27,8 @@ export interface ReadResolverParts {
   readonly cache: LaneCache;
   readonly chain: TierChain;
   readonly flights: SingleFlight<Found>;
+  readonly negative: NegativeEntries;
+  readonly coherence: Coherence;
   readonly inspector: RecordInspector;
   readonly clock: Clock;
 }
@@ -39,12 +44,16 @@ interface Wanted {
   readonly lane: LaneView;
   readonly id: string;
   readonly rows: number[];
+  /** Good as long as the key has not changed since it was asked for. */
+  pass: FencePass;
 }
 
 interface Message {
   readonly rows: Row[];
   readonly wanted: Map<string, Wanted>;
   readonly nowMs: number;
+  /** The latest of the ops': until then somebody waits. */
+  deadlineMs: number;
   /** Of the records in `rows`. */
   bytes: number;
 }
@@ -61,7 +70,7 @@ export class ReadResolver {
 
   read(ops: readonly ReadOp[]): ReadReply | Promise<ReadReply> {
     const nowMs = this.#parts.clock.now();
-    const message: Message = { rows: [], wanted: new Map(), nowMs, bytes: 0 };
+    const message: Message = { rows: [], wanted: new Map(), nowMs, deadlineMs: 0, bytes: 0 };
     const failures = ops.map(op => this.#probe(op, message));
     const reply = (): ReadReply => ({ rows: packRows(message.rows), failures });
     const waits = this.#fetch(message);
@@ -70,13 +79,14 @@ export class ReadResolver {
 
   /** Takes what the shared table has, and notes what must be fetched. */
   #probe(op: ReadOp, message: Message): Failure | null {
-    const { cache, views, clock } = this.#parts;
+    const { cache, views, clock, negative } = this.#parts;
     const { rows, wanted } = message;
     const first = rows.length;
     for (let index = 0; index < op.ids.length; index++) rows.push(ROW.unavailable);
     try {
       checkDeadline(op.deadlineMs, clock);
       const lane = views.get(op.viewUid);
+      message.deadlineMs = Math.max(message.deadlineMs, op.deadlineMs);
       for (let index = 0; index < op.ids.length; index++) {
         const id = op.ids[index] as string;
         if (message.bytes > REPLY_BYTES_MAX) {
@@ -90,10 +100,11 @@ export class ReadResolver {
           message.bytes += cached.byteLength;
           continue;
         }
-        const name = `${op.viewUid}/${id}`;
+        const name = keyName(op.viewUid, id);
         const known = wanted.get(name);
-        if (known === undefined) wanted.set(name, { name, lane, id, rows: [first + index] });
-        else known.rows.push(first + index);
+        if (known !== undefined) known.rows.push(first + index);
+        else if (negative.has(name, message.nowMs)) rows[first + index] = ROW.notFound;
+        else wanted.set(name, { name, lane, id, rows: [first + index], pass: negative.begin(name) });
       }
       return null;
     } catch (error) {
@@ -125,7 +136,11 @@ export class ReadResolver {
 
   #ask(message: Message, asked: readonly Wanted[]): Promise<void>[] {
     const keys = asked.map(({ lane, id }) => storageKey(lane.view.uid, id));
-    const answer = this.#parts.chain.getMany(keys, message.nowMs);
+    const answer = this.#parts.chain.getMany(keys, {
+      nowMs: message.nowMs,
+      deadlineMs: message.deadlineMs,
+      mayKeep: place => this.#mayKeep(asked[place] as Wanted),
+    });
     if (answer instanceof Promise) return this.#launch(message, asked, answer);
     for (let index = 0; index < asked.length; index++) {
       this.#land(message, asked[index] as Wanted, answer[index], true);
@@ -165,12 +180,19 @@ export class ReadResolver {
   }
 
   /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */
-  #keep({ lane, id }: Wanted, found: Found): void {
-    if (found === undefined || found === UNAVAILABLE) return;
-    const { cache, inspector, views } = this.#parts;
-    const { slot, uid } = lane.view;
-    if (views.find(uid) === undefined) return;
-    cache.put(slot, id, found, inspector.expiresAt(found));
+  #keep(wanted: Wanted, found: Found): void {
+    if (found === UNAVAILABLE) return;
+    const { cache, coherence, inspector, negative, clock } = this.#parts;
+    const { name, lane, id, pass } = wanted;
+    if (found === undefined) negative.settle(name, pass, clock.now());
+    else if (this.#mayKeep(wanted))
+      cache.put(lane.view.slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
+  }
+
+  /** Not when the view was dropped or the record changed since it was asked for. */
+  #mayKeep({ name, lane, pass }: Wanted): boolean {
+    const { views, negative } = this.#parts;
+    return views.find(lane.view.uid) !== undefined && negative.isGood(name, pass);
   }
 
   #rowOf(record: Uint8Array): Row {

@@ -24,6 +24,20 @@ export class RecordInspector {
     return this.#reader.tombstone;
   }
 
+  /** What a store of documents keeps beside the record. */
+  describe(bytes: Uint8Array): {
+    readonly expiresAt: number;
+    readonly tombstone: boolean;
+    readonly tags: readonly string[];
+    /** The text of a JSON object. */
+    readonly metadata: string | null;
+  } {
+    const reader = this.#reader;
+    reader.reset(bytes);
+    const { expiresAt, tombstone } = reader;
+    return { expiresAt, tombstone, tags: reader.tags(), metadata: reader.metadata() };
+  }
+
   tags(bytes: Uint8Array, offset: number, length: number): readonly string[] {
     this.#reader.reset(bytes, offset, length);
     return this.#reader.tags();

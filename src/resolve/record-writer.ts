@@ -21,6 +21,7 @@ import {
 } from '../lanes/messages.js';
 import { encodeTombstone, withVersion } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
+import type { Coherence } from './coherence.js';
 import { checkDeadline } from './deadline.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
@@ -36,6 +37,7 @@ export interface RecordWriterParts {
   readonly views: LaneViews;
   readonly cache: LaneCache;
   readonly chain: TierChain;
+  readonly coherence: Coherence;
   readonly inspector: RecordInspector;
   readonly clock: Clock;
   readonly versions: HybridClock;
@@ -153,8 +155,8 @@ export class RecordWriter {
   }
 
   async #store(batch: readonly Packed[]): Promise<(Version | null)[]> {
-    const { cache, chain, views } = this.#parts;
-    const results = await chain.putMany(batch);
+    const { cache, coherence, views } = this.#parts;
+    const results = await this.#putMany(batch);
     for (let index = 0; index < batch.length; index++) {
       const { lane, id, value, expiresAt } = batch[index] as Packed;
       const { slot, uid } = lane.view;
@@ -162,10 +164,28 @@ export class RecordWriter {
       if (held === null) this.applied++;
       else this.stale++;
       if (views.find(uid) === undefined) continue;
-      if (held === null) cache.put(slot, id, value, expiresAt);
+      if (held === null) cache.put(slot, id, value, coherence.servedUntil(expiresAt));
       else this.#dropOlder(slot, id, held);
     }
     return [...results];
+  }
+
+  /** Tells of the change when the store has it, or may have it: cached copies must not outlive what they were made of. */
+  async #putMany(batch: readonly Packed[]): Promise<readonly (Version | null)[]> {
+    const { cache, chain, coherence } = this.#parts;
+    try {
+      const results = await chain.putMany(batch);
+      for (const { lane, id } of batch) coherence.changedHere(lane.view.uid, id);
+      return results;
+    } catch (error) {
+      // A disk that is full has taken nothing.
+      const isUntouched = error instanceof HeadraceError && error.code === 'disk-full';
+      for (const { lane, id } of isUntouched ? [] : batch) {
+        coherence.changedHere(lane.view.uid, id);
+        cache.remove(lane.view.slot, id);
+      }
+      throw error;
+    }
   }
 
   /**

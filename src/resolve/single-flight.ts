@@ -2,7 +2,7 @@
  * One question a key, however many ask: who asks while it is under way joins it.
  *
  * A flight is over when its promise settles; it is forgotten then, whether it was answered or failed, so that a failure
- * is not remembered. What tiers answer at once needs no flight. The number of flights is bounded.
+ * is not remembered. What tiers answer at once needs no flight. The number of flights that can be joined is bounded.
  */
 
 export class SingleFlight<T> {
@@ -29,6 +29,15 @@ export class SingleFlight<T> {
   /** Whether so many more may begin; to be asked before the question is sent. One message alone always may. */
   hasRoom(count: number): boolean {
     return this.#flights.size === 0 || this.#flights.size + count <= this.#flightsMax;
+  }
+
+  /** Nobody joins the key's flight any more: what it brings may be old. */
+  forget(key: string): void {
+    this.#flights.delete(key);
+  }
+
+  forgetAll(): void {
+    this.#flights.clear();
   }
 
   begin(key: string, flight: Promise<T>): void {

@@ -1,0 +1,84 @@
+/**
+ * Puts right what a tier above the store of record missed: keys that were written, or may have been, while the tier could
+ * not take them. Until then it may hold an older value.
+ *
+ * Such keys are read again from the store of record and put into the tier, where the larger version wins; what the store
+ * does not have is removed from the tier. Tried again until it works, a bounded number of keys at a time. The number that is
+ * remembered is bounded too; the oldest go first, and are left to their TTL.
+ */
+import type { Tier, TierWrite } from '../base/tier.js';
+import type { RecordInspector } from './record-inspector.js';
+
+export interface AmendsParts {
+  /** The tier that missed something. */
+  readonly tier: Tier;
+  readonly record: Tier;
+  readonly inspector: RecordInspector;
+  readonly keysMax?: number;
+}
+
+const KEYS_MAX = 100_000;
+const STEP_KEYS = 256;
+
+export class Amends {
+  readonly #parts: AmendsParts;
+  readonly #keysMax: number;
+  /** By the key's bytes as a text, oldest first. */
+  readonly #keys = new Map<string, Uint8Array>();
+  /** Keys that were given up, as there were too many. */
+  forgotten = 0;
+
+  constructor(parts: AmendsParts) {
+    this.#parts = parts;
+    this.#keysMax = parts.keysMax ?? KEYS_MAX;
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  owe(keys: readonly Uint8Array[]): void {
+    for (const key of keys) {
+      const name = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+      // Again at the end: what failed just now is not the first to be given up.
+      this.#keys.delete(name);
+      this.#keys.set(name, Uint8Array.from(key));
+      if (this.#keys.size <= this.#keysMax) continue;
+      const [oldest = name] = this.#keys.keys();
+      this.#keys.delete(oldest);
+      this.forgotten++;
+    }
+  }
+
+  /** Puts some keys right; false when there was nothing to do, or it could not be done now. */
+  async step(): Promise<boolean> {
+    const names: string[] = [];
+    const keys: Uint8Array[] = [];
+    for (const [name, key] of this.#keys) {
+      names.push(name);
+      keys.push(key);
+      if (keys.length === STEP_KEYS) break;
+    }
+    if (keys.length === 0) return false;
+    const { tier, record, inspector } = this.#parts;
+    // What is owed anew while this is under way is owed still.
+    for (const name of names) this.#keys.delete(name);
+    try {
+      const values = await record.getMany(keys);
+      const writes: TierWrite[] = [];
+      const gone: Uint8Array[] = [];
+      keys.forEach((key, index) => {
+        const value = values[index];
+        if (value !== undefined && inspector.verify(value))
+          writes.push({ key, value, version: inspector.version(value) });
+        else gone.push(key);
+      });
+      if (writes.length > 0) await tier.putMany(writes);
+      if (gone.length > 0) await tier.deleteMany(gone);
+      return true;
+    } catch {
+      this.owe(keys);
+      return false;
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What a lane does when a record changes elsewhere, or when it cannot know whether one did.
+ *
+ * Where records are shared, copies in the shared table and on local disk are current only as long as somebody tells of
+ * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
+ * Outside of that, what is copied lives `staleMaxMs` at most. At both ends all copies go, for what was read in between
+ * may have changed unnoticed.
+ *
+ * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
+ * reading. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
+ */
+import type { Clock } from '../base/clock.js';
+import { idOfStorageKey, viewUidOfStorageKey } from '../base/keys.js';
+import type { LaneCache } from './lane-cache.js';
+import type { LaneViews } from './lane-views.js';
+import type { NegativeEntries } from './negative-entries.js';
+
+/** The copies on local disk. */
+export interface LocalCopies {
+  readonly era: number;
+  newEra(): void;
+  deleteMany(keys: readonly Uint8Array[]): Promise<void>;
+}
+
+export interface CoherenceParts {
+  readonly views: LaneViews;
+  readonly cache: LaneCache;
+  readonly negative: NegativeEntries;
+  readonly flights: { forget(name: string): void; forgetAll(): void };
+  readonly copies: LocalCopies | undefined;
+  /** Empties a view's slot of the shared table, in all lanes. */
+  readonly emptySlot: (slot: number) => void;
+  readonly clock: Clock;
+  /** Other servers write the same records. */
+  readonly isShared: boolean;
+  readonly staleMaxMs: number;
+}
+
+/** One text for a key, in flights, fences and negative entries. */
+export function keyName(viewUid: number, id: string): string {
+  return `${viewUid}/${id}`;
+}
+
+export class Coherence {
+  readonly #parts: CoherenceParts;
+  #isWhole: boolean;
+
+  constructor(parts: CoherenceParts) {
+    this.#parts = parts;
+    this.#isWhole = !parts.isShared;
+  }
+
+  /** Every change elsewhere is told of. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  /** Until when a copy may be served of what expires then. */
+  servedUntil(expiresAtMs: number): number {
+    if (this.#isWhole) return expiresAtMs;
+    return Math.min(expiresAtMs, this.#parts.clock.now() + this.#parts.staleMaxMs);
+  }
+
+  /** A record was changed by this lane: to be told when the store of record has it, or may have it. */
+  changedHere(viewUid: number, id: string): void {
+    const name = keyName(viewUid, id);
+    this.#parts.negative.forget(name);
+    this.#parts.flights.forget(name);
+  }
+
+  /** Records were changed elsewhere; keys of other lanes are none of this one's business. */
+  keysChanged(keys: readonly Uint8Array[]): void {
+    const { views, cache, copies } = this.#parts;
+    const dropped: Uint8Array[] = [];
+    for (const key of keys) {
+      const view = views.find(viewUidOfStorageKey(key))?.view;
+      const id = idOfStorageKey(key);
+      if (view === undefined || !cache.owns(view.slot, id)) continue;
+      this.changedHere(view.uid, id);
+      cache.remove(view.slot, id);
+      dropped.push(key);
+    }
+    // A copy is not seen any more as soon as this is called; where the removal fails, the era ends.
+    if (dropped.length > 0) copies?.deleteMany(dropped).catch(() => copies.newEra());
+  }
+
+  /** Any record may have changed. */
+  everythingChanged(): void {
+    const { views, negative, flights, copies, emptySlot } = this.#parts;
+    negative.clear();
+    flights.forgetAll();
+    copies?.newEra();
+    for (const { view } of views.list()) emptySlot(view.slot);
+  }
+
+  /** From now on changes elsewhere go unnoticed. */
+  lost(): void {
+    this.#isWhole = !this.#parts.isShared;
+    this.everythingChanged();
+  }
+
+  /** From now on all are told of. */
+  restored(): void {
+    this.everythingChanged();
+    this.#isWhole = true;
+  }
+}
