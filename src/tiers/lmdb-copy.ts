@@ -2,7 +2,7 @@
  * The tier on local disk where another store holds the record: copies, bounded in bytes, the oldest going first.
  *
  *   copies      place in the order of writing (8) · instance (8) → the record, its storage key, the key's length (2)
- *   copy index  storage key → place (8) · instance (8) · era (4) · zero (4); the entry's version is the record's
+ *   copy index  storage key → place (8) · instance (8) · the record's version (8) · era (4) · checksum (4)
  *
  * The copies are a log: written at its end, removed from its front, so that its pages are full and freed as a whole.
  * (By storage key, with the order beside it, pages were half empty.)
@@ -27,10 +27,12 @@ import { type Database, getLastVersion } from 'lmdb';
 import { assert } from '../base/assert.js';
 import { type Clock, HybridClock, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import { ID_BYTES_MAX } from '../base/keys.js';
 import type { Tier, TierWrite } from '../base/tier.js';
+import { checksum } from '../views/checksum.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
-import { nameOf, PAGE_BYTES_PER_CHANGE, unavailable } from './lmdb-writes.js';
+import { diskBytes, nameOf, PAGE_BYTES_PER_CHANGE, unavailable } from './lmdb-writes.js';
 
 export const COPY_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 export const COPY_BYTES_MAX_MIN = 1024 * 1024;
@@ -48,8 +50,11 @@ const EVICTIONS_MAX = 1024;
 const INSTANCE_AT = 8;
 /** A place and its instance: the key of a copy. */
 const PLACE_BYTES = 16;
-const ERA_AT = 16;
-const ENTRY_BYTES = 24;
+const VERSION_AT = 16;
+const ERA_AT = 24;
+const CHECK_AT = 28;
+const ENTRY_BYTES = 32;
+const KEY_BYTES_MAX = 4 + ID_BYTES_MAX;
 const KEY_LENGTH_BYTES = 2;
 /** What LMDB adds to a copy and its entry, and what is left empty in pages. */
 const TREE_BYTES_PER_COPY = 128;
@@ -87,6 +92,7 @@ interface Call {
   readonly waits: Set<Promise<boolean>>;
   readonly names: string[];
   bytes: number;
+  isEvicting: boolean;
 }
 
 /** What a key has, on disk or queued. */
@@ -147,7 +153,8 @@ export class LmdbCopyTier implements Tier {
       const entry = copyIndex.getBinaryFast(key);
       if (entry === undefined || !this.#isOf(entry, era)) return undefined;
       const copy = copies.getBinary(placeOf(entry));
-      return copy && recordOf(copy);
+      // A place that has changed on disk may be that of another key's copy.
+      return copy && keyOf(copy).equals(key) ? recordOf(copy) : undefined;
     });
   }
 
@@ -155,10 +162,11 @@ export class LmdbCopyTier implements Tier {
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
     const { era } = this;
     this.#checkDisk(writes, era);
-    const call: Call = { waits: new Set(), names: [], bytes: 0 };
-    const results = writes.map(write => this.#put(write, era, call));
-    await this.#commit(call, this.#makeRoom(call));
-    return results;
+    return this.#commit(call => {
+      const results = writes.map(write => this.#put(write, era, call));
+      if (!this.#isEvicting) this.#makeRoom(call);
+      return results;
+    });
   }
 
   /** A key's copy is not seen any more as soon as this is called. */
@@ -172,12 +180,12 @@ export class LmdbCopyTier implements Tier {
       if (held.some(one => one?.isCurrent)) this.newEra();
       return;
     }
-    const call: Call = { waits: new Set(), names: [], bytes: 0 };
-    keys.forEach((key, index) => {
-      const one = held[index];
-      if (one !== undefined) this.#remove(key, one, era, call);
+    await this.#commit(call => {
+      keys.forEach((key, index) => {
+        const one = held[index];
+        if (one !== undefined) this.#remove(key, one, era, call);
+      });
     });
-    await this.#commit(call);
   }
 
   close(): Promise<void> {
@@ -195,7 +203,7 @@ export class LmdbCopyTier implements Tier {
       return null;
     }
     const { copies, copyIndex } = this.#options.environment;
-    const entry = this.#newEntry(era);
+    const entry = this.#newEntry(version, era);
     const place = entry.subarray(0, PLACE_BYTES);
     call.waits.add(copies.put(place, copyOf(value, key))).add(copyIndex.put(key, entry, version));
     if (held?.place !== undefined) call.waits.add(copies.remove(held.place));
@@ -226,43 +234,47 @@ export class LmdbCopyTier implements Tier {
     }
     const entry = this.#options.environment.copyIndex.getBinaryFast(key);
     if (entry === undefined) return undefined;
-    const version = getLastVersion() as Version;
+    const version = (entry.length === ENTRY_BYTES ? entry.readDoubleLE(VERSION_AT) : 0) as Version;
     return { version, place: placeOf(entry), isCurrent: this.#isOf(entry, era) };
   }
 
-  #newEntry(era: number): Buffer {
+  #newEntry(version: Version, era: number): Buffer {
     const entry = Buffer.alloc(ENTRY_BYTES);
     entry.writeBigUInt64BE(BigInt(this.#places.next()));
     entry.set(this.#instance, INSTANCE_AT);
+    entry.writeDoubleLE(version, VERSION_AT);
     entry.writeInt32LE(era, ERA_AT);
+    entry.writeUInt32LE(checksum(entry, 0, CHECK_AT), CHECK_AT);
     return entry;
   }
 
+  /** No bit that flipped on disk may make a copy newer, or current. */
   #isOf(entry: Buffer, era: number): boolean {
     return (
       entry.length === ENTRY_BYTES &&
       entry.readInt32LE(ERA_AT) === era &&
-      this.#instance.compare(entry, INSTANCE_AT, INSTANCE_AT + this.#instance.length) === 0
+      this.#instance.compare(entry, INSTANCE_AT, INSTANCE_AT + this.#instance.length) === 0 &&
+      entry.readUInt32LE(CHECK_AT) === checksum(entry, 0, CHECK_AT)
     );
   }
 
   /** Removes the oldest copies for what the call adds. The queue is in order: they go with its commit. */
-  #makeRoom(call: Call): boolean {
-    if (this.#isEvicting) return false;
+  #makeRoom(call: Call): void {
     const { copyIndex, copies } = this.#options.environment;
     const spare = Math.min(this.#bytesMax * SPARE_PART, SPARE_BYTES_MAX);
     const excess = this.bytesUsed + this.#queuedBytes + spare - this.#bytesMax;
-    if (excess <= 0) return false;
+    if (excess <= 0) return;
+    this.#isEvicting = true;
+    call.isEvicting = true;
     for (const [place, key] of this.#oldest(excess, EVICTIONS_MAX + 2 * call.names.length)) {
-      const entry = copyIndex.getBinaryFast(key);
+      const entry = isKey(key) ? copyIndex.getBinaryFast(key) : undefined;
       // Only as it was seen: it may be written anew in between, by its own lane.
-      if (entry !== undefined && placeOf(entry).equals(place))
+      if (entry !== undefined && leadsTo(entry, place)) {
         call.waits.add(copyIndex.remove(key, getLastVersion()));
+      }
       call.waits.add(copies.remove(place));
       this.evicted++;
     }
-    this.#isEvicting = true;
-    return true;
   }
 
   /** Places and keys of the copies that come first, until they take so many bytes. */
@@ -279,15 +291,19 @@ export class LmdbCopyTier implements Tier {
     return oldest;
   }
 
-  async #commit(call: Call, isEvicting = false): Promise<void> {
+  /** Queues changes, and resolves when they are on disk. */
+  async #commit<T>(change: (call: Call) => T): Promise<T> {
+    const call: Call = { waits: new Set(), names: [], bytes: 0, isEvicting: false };
     try {
+      const result = change(call);
       await Promise.all(call.waits);
+      return result;
     } catch (error) {
       // Some of what was to be replaced or removed may be there as before.
       this.newEra();
       throw unavailable(error);
     } finally {
-      if (isEvicting) this.#isEvicting = false;
+      if (call.isEvicting) this.#isEvicting = false;
       this.#queuedBytes -= call.bytes;
       for (const name of call.names) if (this.#queued.get(name)?.call === call) this.#queued.delete(name);
     }
@@ -296,9 +312,7 @@ export class LmdbCopyTier implements Tier {
   /** @throws HeadraceError `disk-full`; then no copy is left that is older than what could not be written. */
   #checkDisk(writes: readonly TierWrite[], era: number): void {
     try {
-      this.#options.guard.check(
-        writes.reduce((sum, { value }) => sum + value.byteLength + PAGE_BYTES_PER_CHANGE, 0),
-      );
+      this.#options.guard.check(diskBytes(writes));
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;
       const isOlder = ({ key, version }: TierWrite) => {
@@ -311,9 +325,20 @@ export class LmdbCopyTier implements Tier {
   }
 }
 
-/** Of its own: the entry's bytes may be those of the next read. */
+/** Of its own: the entry's bytes may be those of the next read. An entry that is broken leads nowhere. */
 function placeOf(entry: Buffer): Buffer {
-  return Buffer.from(entry.subarray(0, PLACE_BYTES));
+  const place = Buffer.alloc(PLACE_BYTES);
+  entry.copy(place, 0, 0, PLACE_BYTES);
+  return place;
+}
+
+function leadsTo(entry: Buffer, place: Uint8Array): boolean {
+  return entry.length === ENTRY_BYTES && entry.compare(place, 0, PLACE_BYTES, 0, PLACE_BYTES) === 0;
+}
+
+/** What LMDB can be asked for, whatever a copy has become on disk. */
+function isKey(key: Uint8Array): boolean {
+  return key.length > 0 && key.length <= KEY_BYTES_MAX;
 }
 
 function copyOf(record: Uint8Array, key: Uint8Array): Buffer {

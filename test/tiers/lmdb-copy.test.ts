@@ -9,7 +9,7 @@ import { storageKey } from '../../src/base/keys.js';
 import type { TierWrite } from '../../src/base/tier.js';
 import { COPY_BYTES_MAX_MIN, copyEras, type LmdbCopyTier } from '../../src/tiers/lmdb-copy.js';
 import type { LmdbEnvironment } from '../../src/tiers/lmdb-environment.js';
-import { recordVersion } from '../../src/views/record-codec.js';
+import { recordVersion, verifyRecord } from '../../src/views/record-codec.js';
 import { FULL, SEED, Seeded } from '../base/seeded.js';
 import { openCopies } from './lmdb-copy-fixture.js';
 import type { CopyWriterData } from './lmdb-copy-writer.js';
@@ -178,6 +178,49 @@ describe('a copy that cannot be kept', () => {
       undefined,
       undefined,
     ]);
+    await close();
+  });
+});
+
+describe('copies that were damaged on disk', () => {
+  it('are a miss or what their own check finds out, never another record, and go in their turn', async () => {
+    const { tier, environment, close } = await openCopies({ bytesMax: COPY_BYTES_MAX_MIN });
+    const { copies, copyIndex } = environment;
+    const random = new Seeded(SEED);
+    const ids = Array.from({ length: 400 }, (_, n) => `id-${n}`);
+    const flip = (bytes: Uint8Array) => {
+      const copy = Buffer.from(bytes);
+      const at = random.below(copy.length);
+      copy[at] = (copy[at] ?? 0) ^ (1 << random.below(8));
+      return copy;
+    };
+    for (let round = 1; round <= 5; round++) {
+      await tier.putMany(ids.map((id, n) => write(id, round * 1_000 + n, 50)));
+      // Versions as well: lmdb keeps them beside the entry.
+      const flipped = [...copyIndex.getRange({ versions: true })].map(({ key, value, version = 0 }, n) =>
+        n % 3 === 0
+          ? copyIndex.put(key, flip(value), version)
+          : n % 3 === 1 && copyIndex.put(key, value, version + 2 ** random.below(52)),
+      );
+      const broken = [...copies.getRange()].map(
+        ({ key, value }) => random.below(2) === 0 && copies.put(key, flip(value)),
+      );
+      await Promise.all([...flipped, ...broken]);
+      for (const [n, id] of ids.entries()) {
+        const [value] = tier.getMany([storageKey(7, id)]);
+        if (value === undefined || !verifyRecord(value.subarray(0, value.length - 50))) continue;
+        expect(recordVersion(value), `${id}, seed ${SEED}`).toBe(round * 1_000 + n);
+      }
+      // Nor does a version that was raised keep newer copies out.
+      expect(await tier.putMany(ids.map((id, n) => write(id, round * 1_000 + n + 1, 50)))).toEqual(
+        ids.map(() => null),
+      );
+    }
+    await copies.put(Buffer.alloc(16), Buffer.alloc(0));
+    await copies.put(Buffer.alloc(16, 1), Buffer.alloc(4_000, 0xff));
+    for (let n = 0; n < 40; n++) await tier.putMany([write(`big-${n}`, 1, 100_000)]);
+    expect(tier.bytesUsed).toBeLessThanOrEqual(COPY_BYTES_MAX_MIN);
+    expect(copies.getBinary(Buffer.alloc(16))).toBeUndefined();
     await close();
   });
 });
