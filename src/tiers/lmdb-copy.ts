@@ -1,11 +1,9 @@
 /**
  * The tier on local disk where another store holds the record: copies, bounded in bytes, the oldest going first.
  *
- *   copies      place in the order of writing (8) · instance (8) → the record, its storage key, the key's length (2)
- *   copy index  storage key → place (8) · instance (8) · era (4) · zero (4); the entry's version is the record's
- *
- * The copies are a log: written at its end, removed from its front, so that its pages are full and freed as a whole.
- * (By storage key, with the order beside it, pages were half empty.)
+ * The copies are a log with an index by key beside it (`lmdb-copy-layout.ts`). The log is written at its end and removed
+ * from its front, so that its pages are full and freed as a whole: 7 of 10 bytes on disk are records of 250 bytes and
+ * their keys. (By storage key, with the order beside it, 5 of 10 were.) Copies are made as fast as records are put.
  *
  * **No copy outlives the knowledge that it is current.** It is served only in the era it was made in. An era ends when
  * the connection is lost that tells of changes made elsewhere (`newEra`, in shared memory, at once for all lanes), and
@@ -29,8 +27,23 @@ import { type Clock, HybridClock, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { DiskGuard } from './disk-guard.js';
+import {
+  copyOf,
+  INSTANCE_BYTES,
+  isEntryOf,
+  isKey,
+  keyOf,
+  leadsTo,
+  newEntry,
+  PLACE_BYTES,
+  placeOf,
+  recordBytes,
+  recordOf,
+  treeBytes,
+  versionOf,
+} from './lmdb-copy-layout.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
-import { nameOf, PAGE_BYTES_PER_CHANGE, unavailable } from './lmdb-writes.js';
+import { diskBytes, nameOf, PAGE_BYTES_PER_CHANGE, unavailable } from './lmdb-writes.js';
 
 export const COPY_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 export const COPY_BYTES_MAX_MIN = 1024 * 1024;
@@ -44,18 +57,6 @@ const SPARE_PART = 1 / 16;
 const SPARE_BYTES_MAX = 4 * 1024 * 1024;
 /** Copies that one call removes beyond those it makes: a bound that was lowered is reached step by step. */
 const EVICTIONS_MAX = 1024;
-
-const INSTANCE_AT = 8;
-/** A place and its instance: the key of a copy. */
-const PLACE_BYTES = 16;
-const ERA_AT = 16;
-const ENTRY_BYTES = 24;
-const KEY_LENGTH_BYTES = 2;
-/** What LMDB adds to a copy and its entry, and what is left empty in pages. */
-const TREE_BYTES_PER_COPY = 128;
-const PAGE_BYTES = 4096;
-/** A value of half a page has pages of its own, after so many bytes. */
-const PAGE_HEADER_BYTES = 16;
 
 export interface LmdbCopyOptions {
   readonly environment: LmdbEnvironment;
@@ -87,6 +88,7 @@ interface Call {
   readonly waits: Set<Promise<boolean>>;
   readonly names: string[];
   bytes: number;
+  isEvicting: boolean;
 }
 
 /** What a key has, on disk or queued. */
@@ -101,7 +103,7 @@ export class LmdbCopyTier implements Tier {
   readonly #options: LmdbCopyOptions;
   readonly #bytesMax: number;
   readonly #eras: Int32Array;
-  readonly #instance = randomBytes(8);
+  readonly #instance = randomBytes(INSTANCE_BYTES);
   readonly #places: HybridClock;
   readonly #queued = new Map<string, Queued>();
   #queuedBytes = 0;
@@ -145,9 +147,10 @@ export class LmdbCopyTier implements Tier {
       const queued = this.#queued.size === 0 ? undefined : this.#queued.get(nameOf(key));
       if (queued !== undefined) return queued.era === era ? queued.value : undefined;
       const entry = copyIndex.getBinaryFast(key);
-      if (entry === undefined || !this.#isOf(entry, era)) return undefined;
+      if (entry === undefined || !isEntryOf(entry, this.#instance, era)) return undefined;
       const copy = copies.getBinary(placeOf(entry));
-      return copy && recordOf(copy);
+      // A place that has changed on disk may be that of another key's copy.
+      return copy && keyOf(copy).equals(key) ? recordOf(copy) : undefined;
     });
   }
 
@@ -155,10 +158,11 @@ export class LmdbCopyTier implements Tier {
   async putMany(writes: readonly TierWrite[]): Promise<(Version | null)[]> {
     const { era } = this;
     this.#checkDisk(writes, era);
-    const call: Call = { waits: new Set(), names: [], bytes: 0 };
-    const results = writes.map(write => this.#put(write, era, call));
-    await this.#commit(call, this.#makeRoom(call));
-    return results;
+    return this.#commit(call => {
+      const results = writes.map(write => this.#put(write, era, call));
+      if (!this.#isEvicting) this.#makeRoom(call);
+      return results;
+    });
   }
 
   /** A key's copy is not seen any more as soon as this is called. */
@@ -172,12 +176,12 @@ export class LmdbCopyTier implements Tier {
       if (held.some(one => one?.isCurrent)) this.newEra();
       return;
     }
-    const call: Call = { waits: new Set(), names: [], bytes: 0 };
-    keys.forEach((key, index) => {
-      const one = held[index];
-      if (one !== undefined) this.#remove(key, one, era, call);
+    await this.#commit(call => {
+      keys.forEach((key, index) => {
+        const one = held[index];
+        if (one !== undefined) this.#remove(key, one, era, call);
+      });
     });
-    await this.#commit(call);
   }
 
   close(): Promise<void> {
@@ -195,7 +199,7 @@ export class LmdbCopyTier implements Tier {
       return null;
     }
     const { copies, copyIndex } = this.#options.environment;
-    const entry = this.#newEntry(era);
+    const entry = newEntry({ place: this.#places.next(), instance: this.#instance, version, era });
     const place = entry.subarray(0, PLACE_BYTES);
     call.waits.add(copies.put(place, copyOf(value, key))).add(copyIndex.put(key, entry, version));
     if (held?.place !== undefined) call.waits.add(copies.remove(held.place));
@@ -226,43 +230,27 @@ export class LmdbCopyTier implements Tier {
     }
     const entry = this.#options.environment.copyIndex.getBinaryFast(key);
     if (entry === undefined) return undefined;
-    const version = getLastVersion() as Version;
-    return { version, place: placeOf(entry), isCurrent: this.#isOf(entry, era) };
-  }
-
-  #newEntry(era: number): Buffer {
-    const entry = Buffer.alloc(ENTRY_BYTES);
-    entry.writeBigUInt64BE(BigInt(this.#places.next()));
-    entry.set(this.#instance, INSTANCE_AT);
-    entry.writeInt32LE(era, ERA_AT);
-    return entry;
-  }
-
-  #isOf(entry: Buffer, era: number): boolean {
-    return (
-      entry.length === ENTRY_BYTES &&
-      entry.readInt32LE(ERA_AT) === era &&
-      this.#instance.compare(entry, INSTANCE_AT, INSTANCE_AT + this.#instance.length) === 0
-    );
+    const isCurrent = isEntryOf(entry, this.#instance, era);
+    return { version: versionOf(entry), place: placeOf(entry), isCurrent };
   }
 
   /** Removes the oldest copies for what the call adds. The queue is in order: they go with its commit. */
-  #makeRoom(call: Call): boolean {
-    if (this.#isEvicting) return false;
+  #makeRoom(call: Call): void {
     const { copyIndex, copies } = this.#options.environment;
     const spare = Math.min(this.#bytesMax * SPARE_PART, SPARE_BYTES_MAX);
     const excess = this.bytesUsed + this.#queuedBytes + spare - this.#bytesMax;
-    if (excess <= 0) return false;
+    if (excess <= 0) return;
+    this.#isEvicting = true;
+    call.isEvicting = true;
     for (const [place, key] of this.#oldest(excess, EVICTIONS_MAX + 2 * call.names.length)) {
-      const entry = copyIndex.getBinaryFast(key);
+      const entry = isKey(key) ? copyIndex.getBinaryFast(key) : undefined;
       // Only as it was seen: it may be written anew in between, by its own lane.
-      if (entry !== undefined && placeOf(entry).equals(place))
+      if (entry !== undefined && leadsTo(entry, place)) {
         call.waits.add(copyIndex.remove(key, getLastVersion()));
+      }
       call.waits.add(copies.remove(place));
       this.evicted++;
     }
-    this.#isEvicting = true;
-    return true;
   }
 
   /** Places and keys of the copies that come first, until they take so many bytes. */
@@ -279,15 +267,19 @@ export class LmdbCopyTier implements Tier {
     return oldest;
   }
 
-  async #commit(call: Call, isEvicting = false): Promise<void> {
+  /** Queues changes, and resolves when they are on disk. */
+  async #commit<T>(change: (call: Call) => T): Promise<T> {
+    const call: Call = { waits: new Set(), names: [], bytes: 0, isEvicting: false };
     try {
+      const result = change(call);
       await Promise.all(call.waits);
+      return result;
     } catch (error) {
       // Some of what was to be replaced or removed may be there as before.
       this.newEra();
       throw unavailable(error);
     } finally {
-      if (isEvicting) this.#isEvicting = false;
+      if (call.isEvicting) this.#isEvicting = false;
       this.#queuedBytes -= call.bytes;
       for (const name of call.names) if (this.#queued.get(name)?.call === call) this.#queued.delete(name);
     }
@@ -296,9 +288,7 @@ export class LmdbCopyTier implements Tier {
   /** @throws HeadraceError `disk-full`; then no copy is left that is older than what could not be written. */
   #checkDisk(writes: readonly TierWrite[], era: number): void {
     try {
-      this.#options.guard.check(
-        writes.reduce((sum, { value }) => sum + value.byteLength + PAGE_BYTES_PER_CHANGE, 0),
-      );
+      this.#options.guard.check(diskBytes(writes));
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;
       const isOlder = ({ key, version }: TierWrite) => {
@@ -309,34 +299,6 @@ export class LmdbCopyTier implements Tier {
       throw error;
     }
   }
-}
-
-/** Of its own: the entry's bytes may be those of the next read. */
-function placeOf(entry: Buffer): Buffer {
-  return Buffer.from(entry.subarray(0, PLACE_BYTES));
-}
-
-function copyOf(record: Uint8Array, key: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafe(record.byteLength + key.byteLength + KEY_LENGTH_BYTES);
-  copy.set(record);
-  copy.set(key, record.byteLength);
-  copy.writeUInt16LE(key.byteLength, copy.length - KEY_LENGTH_BYTES);
-  return copy;
-}
-
-function recordOf(copy: Buffer): Buffer {
-  return copy.subarray(0, recordBytes(copy));
-}
-
-function keyOf(copy: Buffer): Buffer {
-  return copy.subarray(recordBytes(copy), copy.length - KEY_LENGTH_BYTES);
-}
-
-/** Not below 0, whatever the copy has become on disk. */
-function recordBytes(copy: Buffer): number {
-  if (copy.length < KEY_LENGTH_BYTES) return 0;
-  const end = copy.length - KEY_LENGTH_BYTES;
-  return Math.max(0, end - copy.readUInt16LE(end));
 }
 
 /** What LMDB says of a tree, as far as it is needed. */
@@ -351,11 +313,4 @@ interface TreeStats {
 function bytesOf(tree: Database<Uint8Array, Uint8Array>): number {
   const stats = tree.getStats() as TreeStats;
   return (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages) * stats.pageSize;
-}
-
-/** About what a copy and its entry take. */
-function treeBytes(valueBytes: number, keyBytes: number): number {
-  const bytes = valueBytes + 2 * keyBytes + TREE_BYTES_PER_COPY;
-  if (bytes < PAGE_BYTES / 2) return bytes;
-  return Math.ceil((bytes + PAGE_HEADER_BYTES) / PAGE_BYTES) * PAGE_BYTES;
 }

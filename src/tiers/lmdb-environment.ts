@@ -25,7 +25,7 @@ export interface LmdbEnvironment {
   readonly catalog: Database<string, string>;
   /** Place in the order of writing → copy of a record, see `lmdb-copy.ts`. */
   readonly copies: Database<Uint8Array, Uint8Array>;
-  /** Storage key → where its copy is; the entry's version is the record's. */
+  /** Storage key → where its copy is; an entry's version is the record's. */
   readonly copyIndex: Database<Uint8Array, Uint8Array>;
   /** See `lmdb-hot-keys.ts`. */
   readonly hotKeys: Database<Uint8Array, string>;

@@ -1,6 +1,6 @@
 /** Copies as a lane uses them: with a fence for its keys, told of changes elsewhere, cut off from them, and killed. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Version } from '../../src/base/clock.js';
 import { storageKey } from '../../src/base/keys.js';
 import type { TierWrite } from '../../src/base/tier.js';
@@ -31,6 +31,7 @@ describe('copies behind a fence', () => {
 
   it('are never older than what the lane was told of, in any order of events', async () => {
     const { lane, close } = await openCopies();
+    onTestFinished(close);
     let uid = 100;
     let served = 0;
     await fc.assert(
@@ -120,6 +121,5 @@ describe('copies behind a fence', () => {
       { numRuns: FULL ? 5_000 : 300 },
     );
     expect(served).toBeGreaterThan(FULL ? 5_000 : 300);
-    await close();
   });
 });

@@ -38,9 +38,10 @@ export async function openCopies(options: CopyTestOptions = {}): Promise<OpenCop
       eras,
       bytesMax,
     });
-  const close = async () => {
-    await environment.close();
-    rmSync(directory, { recursive: true, force: true });
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= environment.close().finally(() => rmSync(directory, { recursive: true, force: true }));
+    return closing;
   };
   return { directory, environment, tier: lane(), lane, close };
 }

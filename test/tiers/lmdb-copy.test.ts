@@ -4,18 +4,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { storageKey } from '../../src/base/keys.js';
 import type { TierWrite } from '../../src/base/tier.js';
 import { COPY_BYTES_MAX_MIN, copyEras, type LmdbCopyTier } from '../../src/tiers/lmdb-copy.js';
 import type { LmdbEnvironment } from '../../src/tiers/lmdb-environment.js';
-import { recordVersion } from '../../src/views/record-codec.js';
+import { recordVersion, verifyRecord } from '../../src/views/record-codec.js';
 import { FULL, SEED, Seeded } from '../base/seeded.js';
-import { openCopies } from './lmdb-copy-fixture.js';
+import { type CopyTestOptions, type OpenCopies, openCopies } from './lmdb-copy-fixture.js';
 import type { CopyWriterData } from './lmdb-copy-writer.js';
 import { tierSuite, write } from './tier-suite.js';
 
 tierSuite('LMDB as a local copy', openCopies);
+
+/** Closed when the test ends, however it does. */
+async function opened(options: CopyTestOptions = {}): Promise<OpenCopies> {
+  const copies = await openCopies(options);
+  onTestFinished(copies.close);
+  return copies;
+}
 
 const A = storageKey(7, 'a');
 
@@ -40,7 +47,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 describe('the era of copies', () => {
   it('ends for all lanes at once, and nothing made before it is served', async () => {
-    const { tier, lane, close } = await openCopies();
+    const { tier, lane } = await opened();
     const other = lane();
     await Promise.all([tier.putMany([write('a', 5)]), other.putMany([write('b', 5)])]);
     other.newEra();
@@ -49,27 +56,25 @@ describe('the era of copies', () => {
     // What is not served has no say either: the store may have lost it.
     expect(await tier.putMany([write('a', 3)])).toEqual([null]);
     expect(versions(tier, A)).toEqual([3]);
-    await close();
   });
 
   it('ends with the lane: its successor, and the next process, serve nothing it left', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'headrace-copy-'));
     const eras = copyEras();
-    const first = await openCopies({ directory, eras });
+    const first = await opened({ directory, eras });
     await first.tier.putMany([write('a', 5)]);
     expect(versions(first.lane(), A)).toEqual([undefined]);
     expect(versions(first.tier, A)).toEqual([5]);
     await first.environment.close();
-    const second = await openCopies({ directory });
+    const second = await opened({ directory });
     expect(versions(second.tier, A)).toEqual([undefined]);
     expect(await second.tier.putMany([write('a', 4)])).toEqual([null]);
     expect(versions(second.tier, A)).toEqual([4]);
     expectWhole(second.environment);
-    await second.close();
   });
 
   it('does not take what was asked for before it began, and drops what that would have replaced', async () => {
-    const { tier, close } = await openCopies();
+    const { tier } = await opened();
     const { era } = tier;
     tier.newEra();
     expect(await tier.putMany([{ ...write('a', 5), era }])).toEqual([null]);
@@ -82,11 +87,10 @@ describe('the era of copies', () => {
     expect(versions(tier, A)).toEqual([undefined]);
     await late;
     expect(versions(tier, A)).toEqual([undefined]);
-    await close();
   });
 
   it('is not waited for: what is queued is seen at once, what is dropped is not', async () => {
-    const { tier, close } = await openCopies();
+    const { tier } = await opened();
     await tier.putMany([write('a', 1)]);
     const put = tier.putMany([write('a', 2)]);
     expect(versions(tier, A)).toEqual([2]);
@@ -102,23 +106,21 @@ describe('the era of copies', () => {
     expect(versions(tier, A)).toEqual([undefined]);
     await tier.putMany([write('b', 1)]);
     expect([tier.queuedCount, versions(tier, A)]).toEqual([0, [undefined]]);
-    await close();
   });
 });
 
 describe('a copy that cannot be kept', () => {
   it('leaves none that is older', async () => {
-    const { tier, environment, close } = await openCopies({ bytesMax: COPY_BYTES_MAX_MIN });
+    const { tier, environment } = await opened({ bytesMax: COPY_BYTES_MAX_MIN });
     await tier.putMany([write('a', 1)]);
     expect(await tier.putMany([write('a', 2, 200_000)])).toEqual([null]);
     expect(versions(tier, A)).toEqual([undefined]);
     expect([environment.copies.getCount(), environment.copyIndex.getCount()]).toEqual([0, 0]);
-    await close();
   });
 
   it('ends the era when the disk is full, if an older one is there', async () => {
     let free = 2 ** 50;
-    const { tier, close } = await openCopies({ freeBytes: () => free });
+    const { tier } = await opened({ freeBytes: () => free });
     await tier.putMany([write('a', 1), write('b', 1)]);
     free = 0;
     const { era } = tier;
@@ -132,12 +134,11 @@ describe('a copy that cannot be kept', () => {
     free = 0;
     await tier.deleteMany([A]);
     expect(versions(tier, A)).toEqual([undefined]);
-    await close();
   });
 
   it('ends the era when the commit fails', async () => {
     let fails = false;
-    const { tier, close } = await openCopies({
+    const { tier } = await opened({
       wrap: environment => ({
         ...environment,
         copies: new Proxy(environment.copies, {
@@ -159,11 +160,10 @@ describe('a copy that cannot be kept', () => {
     await expect(tier.putMany([write('c', 2)])).rejects.toMatchObject({ code: 'unavailable' });
     expect(versions(tier, A)).toEqual([undefined]);
     expect(tier.queuedCount).toBe(0);
-    await close();
   });
 
   it('is passed over when too much is queued', async () => {
-    const { tier, close } = await openCopies({ bytesMax: 512 * 1024 * 1024 });
+    const { tier } = await opened({ bytesMax: 512 * 1024 * 1024 });
     await tier.putMany([write('n0', 1)]);
     const puts = Array.from({ length: 24 }, (_, n) => tier.putMany([write(`n${n}`, 2, 1024 * 1024)]));
     puts.push(tier.putMany([write('n0', 3, 1024 * 1024)]));
@@ -178,7 +178,48 @@ describe('a copy that cannot be kept', () => {
       undefined,
       undefined,
     ]);
-    await close();
+  });
+});
+
+describe('copies that were damaged on disk', () => {
+  it('are a miss or what their own check finds out, never another record, and go in their turn', async () => {
+    const { tier, environment } = await opened({ bytesMax: COPY_BYTES_MAX_MIN });
+    const { copies, copyIndex } = environment;
+    const random = new Seeded(SEED);
+    const ids = Array.from({ length: 400 }, (_, n) => `id-${n}`);
+    const flip = (bytes: Uint8Array) => {
+      const copy = Buffer.from(bytes);
+      const at = random.below(copy.length);
+      copy[at] = (copy[at] ?? 0) ^ (1 << random.below(8));
+      return copy;
+    };
+    for (let round = 1; round <= 5; round++) {
+      await tier.putMany(ids.map((id, n) => write(id, round * 1_000 + n, 50)));
+      // Versions as well: lmdb keeps them beside the entry.
+      const flipped = [...copyIndex.getRange({ versions: true })].map(({ key, value, version = 0 }, n) =>
+        n % 3 === 0
+          ? copyIndex.put(key, flip(value), version)
+          : n % 3 === 1 && copyIndex.put(key, value, version + 2 ** random.below(52)),
+      );
+      const broken = [...copies.getRange()].map(
+        ({ key, value }) => random.below(2) === 0 && copies.put(key, flip(value)),
+      );
+      await Promise.all([...flipped, ...broken]);
+      for (const [n, id] of ids.entries()) {
+        const [value] = tier.getMany([storageKey(7, id)]);
+        if (value === undefined || !verifyRecord(value.subarray(0, value.length - 50))) continue;
+        expect(recordVersion(value), `${id}, seed ${SEED}`).toBe(round * 1_000 + n);
+      }
+      // Nor does a version that was raised keep newer copies out.
+      expect(await tier.putMany(ids.map((id, n) => write(id, round * 1_000 + n + 1, 50)))).toEqual(
+        ids.map(() => null),
+      );
+    }
+    await copies.put(Buffer.alloc(16), Buffer.alloc(0));
+    await copies.put(Buffer.alloc(16, 1), Buffer.alloc(4_000, 0xff));
+    for (let n = 0; n < 40; n++) await tier.putMany([write(`big-${n}`, 1, 100_000)]);
+    expect(tier.bytesUsed).toBeLessThanOrEqual(COPY_BYTES_MAX_MIN);
+    expect(copies.getBinary(Buffer.alloc(16))).toBeUndefined();
   });
 });
 
@@ -216,7 +257,7 @@ describe('the bound of copies', () => {
   });
 
   it('removes the oldest, and keeps most of the room in use', async () => {
-    const { tier, environment, close } = await openCopies({ bytesMax: 4 * MIB });
+    const { tier, environment } = await opened({ bytesMax: 4 * MIB });
     const random = new Seeded(SEED);
     const written: string[] = [];
     for (let batch = 0; batch < 100; batch++) {
@@ -242,28 +283,26 @@ describe('the bound of copies', () => {
     );
     expect(bytes).toBeGreaterThan(4 * MIB * 0.6);
     expect(environment.copyIndex.getCount()).toBe(environment.copies.getCount());
-    await close();
   });
 
   it('is reached step by step when it is lowered', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'headrace-copy-'));
-    const first = await openCopies({ directory, bytesMax: 64 * MIB });
+    const first = await opened({ directory, bytesMax: 64 * MIB });
     for (let batch = 0; batch < 20; batch++) {
       await first.tier.putMany(Array.from({ length: 500 }, (_, n) => write(`${batch}-${n}`, 1, 300)));
     }
     expect(first.tier.bytesUsed).toBeGreaterThan(4 * MIB);
     await first.environment.close();
-    const second = await openCopies({ directory, bytesMax: MIB });
+    const second = await opened({ directory, bytesMax: MIB });
     let calls = 0;
     while (second.tier.bytesUsed > MIB && calls < 100) {
       await second.tier.putMany([write(`new-${calls++}`, 1)]);
     }
     expect(calls).toBeLessThan(30);
-    await second.close();
   });
 
   it('holds with two threads, of which one dies in the middle of it', async () => {
-    const { directory, tier, lane, environment, close } = await openCopies({ bytesMax: 4 * MIB });
+    const { directory, tier, lane, environment } = await opened({ bytesMax: 4 * MIB });
     const eras = copyEras();
     const start = (number: number) => {
       const workerData: CopyWriterData = { directory, eras, lane: number, bytesMax: 4 * MIB };
@@ -293,6 +332,5 @@ describe('the bound of copies', () => {
     await tier.putMany([write('more', 1)]);
     expect(tier.bytesUsed).toBeLessThanOrEqual(4 * MIB);
     expectWhole(environment);
-    await close();
   });
 });
