@@ -45,12 +45,14 @@ export interface CatalogWatch {
 }
 
 export class MongoCatalog {
+  readonly #connection: MongoConnection;
   readonly #changes: Collection<Change>;
   /** By uid, the number of the last change of the view that this instance knows: what its own changes are based on. */
   readonly #known = new Map<number, number>();
   #told = 0;
 
   constructor(connection: MongoConnection) {
+    this.#connection = connection;
     this.#changes = connection.database.collection<Change>('catalog', { readPreference: 'primary' });
   }
 
@@ -178,12 +180,14 @@ export class MongoCatalog {
 
   /** The last change of each uid, by number. */
   async #lastOfEach(): Promise<Change[]> {
+    await this.#connection.connect();
     const changes = await this.#changes.find().sort({ _id: 1 }).toArray();
     const last = new Map(changes.map(change => [change.uid, change._id]));
     return changes.filter(({ uid, _id }) => last.get(uid) === _id);
   }
 
   async #lastNumber(): Promise<number> {
+    await this.#connection.connect();
     const [last] = await this.#changes
       .find({}, { projection: { _id: 1 } })
       .sort({ _id: -1 })

@@ -2,8 +2,8 @@
  * A lane's connection to MongoDB: the driver's pool, its limits, its figures, and its errors in headrace's words.
  *
  * What stands in the connection string wins over what is handed in, which wins over the defaults here; but for the write
- * concern: a write is acknowledged by a majority, journalled, whatever the string says. The driver connects when first
- * used, and again after every failure; its timeouts add up to what a call may take at worst: selecting a server, waiting
+ * concern: a write is acknowledged by a majority, journalled, whatever the string says. It connects when first used, and
+ * again after every failure; the driver's timeouts add up to what a call may take at worst: selecting a server, waiting
  * for a connection, opening one, and the server's silence, twice where a call is retried.
  */
 import { type Db, MongoClient, type MongoClientOptions, MongoServerError } from 'mongodb';
@@ -65,13 +65,15 @@ export interface MongoServerKind {
 }
 
 export class MongoConnection {
-  /** Writes to it are acknowledged by a majority. */
+  /** Its collections are used after `connect`. Writes to it are acknowledged by a majority. */
   readonly database: Db;
   /** The connection string without its secrets. */
   readonly shownUrl: string;
   readonly #client: MongoClient;
   readonly #monitor: MongoMonitor;
+  #connected: Promise<unknown> | undefined;
   #kind: Promise<MongoServerKind> | undefined;
+  #closed = false;
 
   /** Connects when first used. @throws HeadraceError `unavailable` when the connection string cannot be understood. */
   constructor({ url, tuning = {}, slowMs = MONGO_SLOW_MS, onSlow }: MongoConnectionOptions) {
@@ -93,6 +95,22 @@ export class MongoConnection {
     this.#monitor = new MongoMonitor(this.#client, { slowMs, onSlow });
   }
 
+  /**
+   * To be awaited before each use. The driver connects by itself as well, but if that fails the first time, everything
+   * after it fails: "Topology is closed". Once connected it finds a server that was away by itself.
+   * @throws HeadraceError `unavailable`.
+   */
+  async connect(): Promise<void> {
+    if (this.#closed) throw new HeadraceError('unavailable', 'the connection to MongoDB is closed');
+    this.#connected ??= this.#client.connect();
+    try {
+      await this.#connected;
+    } catch (error) {
+      this.#connected = undefined;
+      throw mongoUnavailable(error, 'take a connection');
+    }
+  }
+
   figures(): MongoFigures {
     return this.#monitor.figures();
   }
@@ -107,10 +125,12 @@ export class MongoConnection {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#client.close(true);
   }
 
   async #askKind(): Promise<MongoServerKind> {
+    await this.connect();
     const [build, hello] = await Promise.all([
       this.database.command({ buildInfo: 1 }),
       this.database.command({ hello: 1 }),

@@ -52,6 +52,7 @@ export class MongoView {
 
   /** Packed records by id. */
   async read(ids: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
+    await this.#connection.connect();
     const found = await this.#records
       .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: ids.length + 1 })
       .toArray();
@@ -62,6 +63,7 @@ export class MongoView {
 
   /** Each id at most once. Says in each write what became of it. */
   async write(writes: readonly IdWrite[]): Promise<void> {
+    await this.#connection.connect();
     const readsFirst = await this.#prepare();
     let open = await this.#stillOpen(writes, readsFirst);
     for (let attempt = 0; open.length > 0; attempt++) {
@@ -76,12 +78,14 @@ export class MongoView {
   }
 
   async delete(ids: readonly string[]): Promise<void> {
+    await this.#connection.connect();
     await this.#records.deleteMany({ _id: { $in: ids } });
   }
 
   /** Removes the collection with all its records and indexes. */
   async drop(): Promise<void> {
     this.#prepared = undefined;
+    await this.#connection.connect();
     await this.#records.drop();
   }
 

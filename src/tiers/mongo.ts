@@ -6,8 +6,10 @@
  * larger version was held. Calls of one lane that touch the same key run one after the other; other calls share the
  * connection pool.
  *
- * Measured against the driver called directly, 500 records by id, CPU of this process per call: 0.7 to 0.8 of it, as
- * records are not copied out of the reply, and the reply is one batch where the driver's default makes two.
+ * Measured in CPU time of this process, 500 reads or 200 writes a call, records of 400 and 4,000 bytes: 1.05 to 1.16 of
+ * the driver called directly for reads and 1.1 to 1.4 for writes where both make one round trip. The driver's default
+ * makes two for more than 101 documents; against that a read of 500 is 0.7 to 1.05. The tier's own share of a read of
+ * 500 is 0.13 ms; records are not copied out of the reply.
  */
 import { isUtf8 } from 'node:buffer';
 import type { Version } from '../base/clock.js';
@@ -21,6 +23,9 @@ import { type IdWrite, MongoView } from './mongo-view.js';
 
 /** Reads the native fields off a packed record. */
 export type DescribeRecord = (value: Uint8Array) => RecordDescription;
+
+/** What stands for bytes that are not UTF-8 once they are read as such. */
+const REPLACEMENT = '\ufffd';
 
 export class MongoTier implements Tier {
   readonly name = 'mongodb';
@@ -147,13 +152,15 @@ function byView(keys: readonly Uint8Array[]): ReadonlyMap<number, ReadonlyMap<st
 }
 
 function viewUidOf(key: Uint8Array): number {
-  return new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(0);
+  return Buffer.from(key.buffer, key.byteOffset, 4).readUInt32BE();
 }
 
 function idOf(key: Uint8Array): string {
+  const id = idOfStorageKey(key);
   // Two ids that are not UTF-8 could be one when read as such, and be given each other's records.
-  if (!isUtf8(key.subarray(4))) throw new HeadraceError('bad-id', 'the id is not UTF-8');
-  return idOfStorageKey(key);
+  if (id.includes(REPLACEMENT) && !isUtf8(key.subarray(4)))
+    throw new HeadraceError('bad-id', 'the id is not UTF-8');
+  return id;
 }
 
 /** A string made of the key's bytes: what a `Map` can look up. */

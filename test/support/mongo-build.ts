@@ -77,14 +77,14 @@ function isAlive(pid: number | undefined): boolean {
  * does not hold, it ends when it is started.
  */
 async function build(): Promise<void> {
-  process.stderr.write(
-    `building FerretDB ${VERSION} for the tests of MongoDB, once, which takes a minute or more\n`,
-  );
   const { Dir: source } = JSON.parse(
     await go(['mod', 'download', '-json', `${MODULE}@${VERSION}`], tmpdir()),
   ) as {
     Dir: string;
   };
+  process.stderr.write(
+    `building FerretDB ${VERSION} for the tests of MongoDB, once, which takes a minute or more\n`,
+  );
   const directory = mkdtempSync(join(tmpdir(), 'headrace-ferretdb-build-'));
   try {
     // The module cache is read-only, and so is its copy.

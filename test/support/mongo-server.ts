@@ -108,9 +108,10 @@ export class FerretDbServer {
     process.kill(this.#pid, 'SIGCONT');
   }
 
-  /** As a crash; its data stay. From then on it refuses connections. */
-  kill(): Promise<void> {
-    return this.#end('keep\n');
+  /** As a crash; its data stay. Resolves when it refuses connections. */
+  async kill(): Promise<void> {
+    process.kill(this.#pid, 'SIGKILL');
+    while (await canConnect(this.port)) await wait(POLL_MS);
   }
 
   /** On the same port, with the same data, after `kill`. */
@@ -128,9 +129,11 @@ export class FerretDbServer {
     const keeper = spawn('sh', ['-c', KEEPER, 'sh', this.#directory, binary, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    const before = this.#keeper;
     this.#keeper = keeper;
     // Writing to a keeper that has just ended is no error.
     keeper.stdin.on('error', () => undefined);
+    await end(before, 'keep');
     const [pid] = (await once(createInterface({ input: keeper.stdout }), 'line')) as [string];
     this.#pid = Number(pid);
     await this.#accepts();
@@ -139,17 +142,8 @@ export class FerretDbServer {
   /** Ends it and removes its data. */
   async close(): Promise<void> {
     servers.delete(this);
-    await this.#end('remove\n');
+    await end(this.#keeper, 'remove');
     rmSync(this.#directory, { recursive: true, force: true });
-  }
-
-  async #end(word: string): Promise<void> {
-    const keeper = this.#keeper;
-    this.#keeper = undefined;
-    if (keeper === undefined) return;
-    const ended = once(keeper, 'exit');
-    keeper.stdin?.end(word);
-    await ended;
   }
 
   async #accepts(): Promise<void> {
@@ -164,6 +158,14 @@ export class FerretDbServer {
     const path = join(this.#directory, 'log');
     return existsSync(path) ? readFileSync(path, 'utf8') : 'it wrote nothing';
   }
+}
+
+/** The keeper kills its server, and removes its data unless it is told to keep them. */
+async function end(keeper: ChildProcess | undefined, word: 'keep' | 'remove'): Promise<void> {
+  if (keeper === undefined) return;
+  const ended = once(keeper, 'exit');
+  keeper.stdin?.end(`${word}\n`);
+  await ended;
 }
 
 async function freePort(): Promise<number> {
