@@ -32,8 +32,8 @@ import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
 import { recordVersion } from '../src/views/record-codec.js';
-import { type LaneTiers, openTiers } from './lane-tiers.js';
 import { followChanges } from './lane-changes.js';
+import { type LaneTiers, openTiers } from './lane-tiers.js';
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
@@ -112,7 +112,10 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
 
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
   const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
-  const unfollow = followChanges(tiers, coherence, { notify, onCatalog: lane === 0 ? tellOfViews : undefined });
+  const unfollow = followChanges(tiers, coherence, {
+    notify,
+    onCatalog: lane === 0 ? tellOfViews : undefined,
+  });
   const housekeeping = lane === 0 ? startHousekeeping(tiers) : undefined;
   const close = async () => {
     clearInterval(maintenance);

@@ -9,6 +9,9 @@ import { TableReader } from '../../src/l1/table-reader.js';
 import type { LaneEvent } from '../../src/lanes/lane-event.js';
 import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
 import type { ViewDraft } from '../../src/lanes/messages.js';
+import { breakerMemory } from '../../src/resolve/breaker.js';
+import type { SharedStores } from '../../src/resolve/lane-worker-data.js';
+import { copyEras } from '../../src/tiers/lmdb-copy.js';
 import { RecordReader } from '../../src/views/record-reader.js';
 import { catalogedViewOf, type FeatureType, type View, viewOf } from '../../src/views/schema.js';
 import type { FaultyWorkerData } from './faulty-lane.js';
@@ -24,6 +27,24 @@ export interface FixtureOptions {
   readonly startFailures?: number;
   readonly dataDir?: string;
 }
+
+/** Neither Redis nor MongoDB. */
+const EMBEDDED: SharedStores = {
+  recordStore: 'lmdb',
+  redisUrl: '',
+  redisTimeoutMs: 100,
+  mongodbUrl: '',
+  mongodbTimeoutMs: 100,
+  storeTimeoutMs: 1_000,
+  slowCommandMs: 100,
+  viewsMax: 8,
+  breaker: { failuresMax: 5, halfOpenAfterMs: 30_000 },
+  breakers: breakerMemory(2),
+  eras: copyEras(),
+  localCopyBytes: 0,
+  negativeTtlMs: 0,
+  staleMaxMs: 0,
+};
 
 export class LanesFixture {
   readonly table: TableHandle;
@@ -60,6 +81,7 @@ export class LanesFixture {
       readTimeoutMs: 5_000,
       writeTimeoutMs: 30_000,
       flightsMax: 10_000,
+      shared: EMBEDDED,
       faults: this.faults,
     };
     const refusals = this.threadRefusals;

@@ -2,8 +2,10 @@
 import { HybridClock, ManualClock, type Version } from '../../src/base/clock.js';
 import type { Tier, TierWrite } from '../../src/base/tier.js';
 import { type Found, TierChain } from '../../src/resolve/chain.js';
+import { Coherence } from '../../src/resolve/coherence.js';
 import type { LaneCache } from '../../src/resolve/lane-cache.js';
 import { LaneViews } from '../../src/resolve/lane-views.js';
+import { NegativeEntries } from '../../src/resolve/negative-entries.js';
 import { ReadResolver } from '../../src/resolve/read-resolver.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
 import { RecordWriter } from '../../src/resolve/record-writer.js';
@@ -96,16 +98,32 @@ export class MapCache implements LaneCache {
   }
 }
 
-export function laneOver(tiers: readonly Tier[]) {
+/** `isShared`: as if other servers wrote the same records. */
+export function laneOver(tiers: readonly Tier[], isShared = false) {
   const clock = new ManualClock();
   const inspector = new RecordInspector();
   const cache = new MapCache();
   const views = new LaneViews();
   views.declare(VIEW);
-  const chain = new TierChain(tiers, inspector);
+  const chain = new TierChain(
+    tiers.map(tier => ({ tier })),
+    inspector,
+  );
   const flights = new SingleFlight<Found>(10_000);
   const versions = new HybridClock(clock);
-  const reads = new ReadResolver({ views, cache, chain, flights, inspector, clock });
-  const writes = new RecordWriter({ views, cache, chain, inspector, clock, versions });
-  return { clock, inspector, cache, views, chain, flights, versions, reads, writes };
+  const negative = new NegativeEntries({ ttlMs: isShared ? 5_000 : 0 });
+  const coherence = new Coherence({
+    views,
+    cache,
+    negative,
+    flights,
+    copies: undefined,
+    emptySlot: () => cache.empty(),
+    clock,
+    isShared,
+    staleMaxMs: 1_000,
+  });
+  const reads = new ReadResolver({ views, cache, chain, flights, negative, coherence, inspector, clock });
+  const writes = new RecordWriter({ views, cache, chain, coherence, inspector, clock, versions });
+  return { clock, inspector, cache, views, chain, flights, negative, coherence, versions, reads, writes };
 }
