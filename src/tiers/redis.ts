@@ -10,11 +10,12 @@
  * as much as `mgetBuffer` called with keys ready made, a putMany 0.4 times as much as a pipeline of SETs.
  */
 import type { Command, Redis } from 'ioredis';
-import { assert } from '../base/assert.js';
-import type { Version } from '../base/clock.js';
+import { isVersion, type Version } from '../base/clock.js';
+import type { HeadraceError } from '../base/errors.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { RedisConnection } from './redis-connection.js';
 import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
+import { redisUnavailable } from './redis-error.js';
 import { RedisKeys } from './redis-keys.js';
 import { mgetCommand } from './redis-mget.js';
 import { PUT_IF_NEWER, rawCommand } from './redis-script.js';
@@ -63,8 +64,8 @@ export class RedisTier implements Tier {
       return connection.inOneWrite(() => Promise.all(commands.map(command => connection.send(command))));
     });
     const values: (Uint8Array | undefined)[] = [];
-    for (const reply of replies)
-      for (const value of reply as (Buffer | null)[]) values.push(unpackRedisValue(value));
+    for (const reply of replies) for (const value of listIn(reply)) values.push(unpackRedisValue(value));
+    if (values.length !== storageKeys.length) throw notUnderstood();
     return values;
   }
 
@@ -82,7 +83,9 @@ export class RedisTier implements Tier {
         Promise.all(this.#batches(writes).map(({ keys, args }) => PUT_IF_NEWER.call(send, keys, args))),
       );
       if (this.#durable !== undefined) await confirmDurable(touched, this.#durable);
-      return answers.flat().map(heldVersion);
+      const held = answers.flatMap(answer => listIn(answer).map(heldVersion));
+      if (held.length !== writes.length) throw notUnderstood();
+      return held;
     });
   }
 
@@ -151,7 +154,19 @@ function expiry(expiresAt: number): string {
   return Number.isFinite(expiresAt) ? String(Math.max(1, Math.floor(expiresAt))) : '';
 }
 
+/** The version that the script answers with: -1 where it wrote. */
 function heldVersion(answer: unknown): Version | null {
-  assert(typeof answer === 'number', 'the script answers with numbers');
-  return answer < 0 ? null : (answer as Version);
+  if (answer === -1) return null;
+  if (typeof answer === 'number' && isVersion(answer)) return answer;
+  throw notUnderstood();
+}
+
+function listIn(reply: unknown): unknown[] {
+  if (!Array.isArray(reply)) throw notUnderstood();
+  return reply;
+}
+
+/** What is between here and Redis has changed the bytes, or it is no Redis. */
+function notUnderstood(): HeadraceError {
+  return redisUnavailable('it gave an answer that makes no sense');
 }

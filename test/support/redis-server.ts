@@ -82,7 +82,8 @@ export class RedisServer {
   }
 
   get admin(): Redis {
-    this.#admin ??= this.connect();
+    // Sentinel cuts the connections of a server whose role it changes.
+    if (this.#admin === undefined || this.#admin.status === 'end') this.#admin = this.connect();
     return this.#admin;
   }
 
