@@ -68,7 +68,7 @@ export class RedisProxy {
         break;
       }
       case 'garbage':
-        client.write(Buffer.from(data, 0).map(() => this.#random.below(256)));
+        client.write(data.map(() => this.#random.below(256)));
         break;
       case 'hold':
         break;

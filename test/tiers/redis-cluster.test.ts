@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { storageKey } from '../../src/base/keys.js';
 import { RedisCatalog } from '../../src/tiers/redis-catalog.js';
 import { RedisCleaner } from '../../src/tiers/redis-cleaner.js';
-import { rawCommand } from '../../src/tiers/redis-script.js';
+import { rawCommand } from '../../src/tiers/redis-command.js';
 import type { StoredView } from '../../src/views/schema.js';
 import { RedisTestCluster } from '../support/redis-cluster.js';
 import { describeWithRedis, eventually, type RedisServer } from '../support/redis-server.js';
