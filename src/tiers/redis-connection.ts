@@ -20,7 +20,7 @@ import { rawCommand } from './redis-command.js';
 import { redisError, redisUnavailable } from './redis-error.js';
 import type { RedisTarget } from './redis-url.js';
 
-/** A lane makes a few calls at a time, each of many keys: this many are one to a key, or a server that hangs. */
+/** A lane makes a few calls at a time, each of many keys. So many come together only while the server hangs. */
 const CALLS_MAX = 4096;
 /** Enough for what arrives while a connection is made again on a healthy network; more only delays the breaker. */
 const OFFLINE_CALLS_MAX = 64;
@@ -74,7 +74,7 @@ export class RedisConnection {
     this.#options = options;
     this.#server = serverOptions(target, options);
     this.client = target.mode === 'cluster' ? this.#openCluster() : this.#openServer();
-    this.client.on('error', error => this.#report(error));
+    this.client.on('error', error => this.report(error));
     this.client.on('ready', () => this.#release(waiter => waiter.resolve()));
     this.client.on('end', () => this.#release(waiter => waiter.reject(closed())));
   }
@@ -165,6 +165,11 @@ export class RedisConnection {
     });
   }
 
+  /** Passes on what no call can report. */
+  report(error: Error): void {
+    this.#options.onError?.(error);
+  }
+
   /** Closes at once; calls under way fail. */
   close(): void {
     this.client.disconnect();
@@ -249,12 +254,8 @@ export class RedisConnection {
       // A certificate is for a name, not for the address that it stands for.
       ...(this.target.tls ? { dnsLookup: (name, done) => done(null, name) } : {}),
     });
-    cluster.on('node error', error => this.#report(error));
+    cluster.on('node error', error => this.report(error));
     return cluster;
-  }
-
-  #report(error: Error): void {
-    this.#options.onError?.(error);
   }
 }
 

@@ -5,8 +5,8 @@
  * from PATH; on CI, as root, Debian's package is installed first if need be. Where there is none, `redisMissing` says
  * why: tests that need it are skipped with that reason, and with CI=true they fail.
  *
- * A server is the child of a shell that ends it when its own input closes, so none outlives the test process, however
- * that ends.
+ * A server is the child of a shell that ends it, and removes its directory, when the shell's input closes: so none
+ * outlives the test process, however that ends.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -108,7 +108,8 @@ export class RedisServer {
       ...(sentinel ? [] : ['--save', '', '--enable-debug-command', 'yes']),
       ...this.#args,
     ];
-    const script = 'redis-server "$@" >log 2>&1 & echo $!; cat >/dev/null; kill -KILL $! 2>/dev/null';
+    const serve = 'redis-server "$@" >log 2>&1 & echo $!; read -r how; kill -KILL $! 2>/dev/null';
+    const script = `${serve}; [ -n "$how" ] || rm -rf "$PWD"`;
     const shell = spawn('sh', ['-c', script, 'sh', ...args], {
       cwd: this.#dir,
       stdio: ['pipe', 'pipe', 'ignore'],
@@ -136,7 +137,7 @@ export class RedisServer {
     this.#admin = undefined;
     if (shell === undefined) return;
     const gone = once(shell, 'exit');
-    shell.stdin?.end();
+    shell.stdin?.end('keep the directory\n');
     await gone;
     await eventually(() => !isAlive(this.#pid), `redis-server on port ${this.port} is gone`);
   }
