@@ -36,8 +36,18 @@ function findServer(): string | undefined {
 
 /** A `describe` for tests that start servers: skipped with the reason printed where there are none; on CI it fails. */
 export function describeWithRedis(name: string, body: () => void): void {
-  if (redisMissing !== undefined && !IS_CI) console.warn(`skipped: ${name}: ${redisMissing}`);
-  describe.skipIf(redisMissing !== undefined && !IS_CI)(name, body);
+  describeUnless(redisMissing, name, body);
+}
+
+/** The same, for tests that only need `anyRedis`. */
+export function describeWithAnyRedis(name: string, body: () => void): void {
+  describeUnless(GIVEN_URL === '' ? redisMissing : undefined, name, body);
+}
+
+function describeUnless(missing: string | undefined, name: string, body: () => void): void {
+  const isSkipped = missing !== undefined && !IS_CI;
+  if (isSkipped) console.warn(`skipped: ${name}: ${missing}`);
+  describe.skipIf(isSkipped)(name, body);
 }
 
 /** Waits until the condition holds; what it throws counts as no. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from 'vitest';
 import { RedisTestCluster } from '../support/redis-cluster.js';
-import { anyRedis, describeWithRedis } from '../support/redis-server.js';
+import { anyRedis, describeWithAnyRedis, describeWithRedis } from '../support/redis-server.js';
 import { openRedisTier } from './redis-fixture.js';
 import { type OpenTier, tierSuite } from './tier-suite.js';
 
@@ -21,7 +21,7 @@ async function openEmpty(url: string): Promise<OpenTier> {
   return { tier, close };
 }
 
-describeWithRedis('one server', () => {
+describeWithAnyRedis('one server', () => {
   let server: Awaited<ReturnType<typeof anyRedis>>;
   beforeAll(async () => {
     server = await anyRedis();
