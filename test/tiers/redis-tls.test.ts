@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { describeWithRedis, eventually, freePort, RedisServer } from '../support/redis-server.js';
 import { connectTo, openRedisTier } from './redis-fixture.js';
 import { News } from './redis-news.js';
@@ -33,6 +33,7 @@ function makeCertificate(directory: string, name: string): { cert: string; key: 
 describeWithRedis('Redis over TLS', () => {
   it('is spoken to when its certificate can be trusted, and the client has one too', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'headrace-tls-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     const [own, other] = ['own', 'other'].map(name => makeCertificate(directory, name));
     if (own === undefined || other === undefined) throw new Error('there are two certificates');
     const port = await freePort();
@@ -69,7 +70,6 @@ describeWithRedis('Redis over TLS', () => {
       }
     } finally {
       await server.close();
-      rmSync(directory, { recursive: true, force: true });
     }
   });
 });
