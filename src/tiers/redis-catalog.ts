@@ -10,11 +10,12 @@
  */
 import { HeadraceError } from '../base/errors.js';
 import type { CatalogView, Standing, ViewCatalogStore } from '../base/view-catalog.js';
-import type { RedisConnection } from './redis-connection.js';
+import { rawCommand } from './redis-command.js';
+import type { RedisConnection, Send } from './redis-connection.js';
 import { confirmDurable, type RedisDurability } from './redis-durability.js';
 import { redisUnavailable } from './redis-error.js';
 import { RedisKeys } from './redis-keys.js';
-import { RedisScript, rawCommand } from './redis-script.js';
+import { RedisScript } from './redis-script.js';
 
 const VIEW = 'view/';
 const DROPPED = 'dropped/';
@@ -115,21 +116,28 @@ export class RedisCatalog<V extends CatalogView> implements ViewCatalogStore<V> 
   }
 
   async erased(viewUid: number): Promise<void> {
-    await this.#connection.call(() => this.#connection.client.hdel(this.#key, DROPPED + viewUid));
+    await this.#change(send => send(rawCommand('hdel', [this.#key, DROPPED + viewUid])));
   }
 
   async #fields(): Promise<[string, string][]> {
-    return Object.entries(await this.#connection.call(() => this.#connection.client.hgetall(this.#key)));
+    const connection = this.#connection;
+    const { answer } = await connection.call(() =>
+      connection.exchange(send => send(rawCommand('hgetall', [this.#key]))),
+    );
+    // The one reply that ioredis turns into an object.
+    return Object.entries(answer as Record<string, Buffer>).map(([name, entry]) => [name, entry.toString()]);
   }
 
   #run(script: RedisScript, args: readonly string[]): Promise<unknown> {
+    const again: Send = async command => (await this.#connection.exchange(send => send(command))).answer;
+    return this.#change(send => script.call(send, again, [this.#key], args));
+  }
+
+  #change(work: (send: Send) => Promise<unknown>): Promise<unknown> {
     const connection = this.#connection;
     return connection.call(async () => {
-      const answer = await script.call(command => connection.send(command), [this.#key], args);
-      if (this.#durable !== undefined) {
-        const node = connection.masterOf(rawCommand('hgetall', [this.#key]));
-        await confirmDurable(node === undefined ? [] : [node], this.#durable);
-      }
+      const { answer, nodes } = await connection.exchange(work);
+      if (this.#durable !== undefined) await confirmDurable(nodes, this.#durable);
       return answer;
     });
   }

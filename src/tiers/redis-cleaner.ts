@@ -3,9 +3,9 @@
  * expired, Redis removes itself.
  */
 import type { Redis } from 'ioredis';
+import { rawCommand } from './redis-command.js';
 import type { RedisConnection } from './redis-connection.js';
 import { RedisKeys } from './redis-keys.js';
-import { rawCommand } from './redis-script.js';
 
 /** Keys that one step looks at: Redis is held up for about 0.2 ms. */
 const STEP_KEYS = 1_000;
@@ -44,9 +44,7 @@ export class RedisCleaner {
       const operands = [walk.cursor, 'MATCH', `${this.#keys.ofView(viewUid)}*`, 'COUNT', STEP_KEYS];
       const scan = rawCommand('scan', operands);
       const [cursor, keys] = (await (master.sendCommand(scan) as Promise<unknown>)) as [Buffer, Buffer[]];
-      await connection.inOneWrite(() =>
-        Promise.all(keys.map(key => connection.send(rawCommand('unlink', [key])))),
-      );
+      await connection.exchange(send => Promise.all(keys.map(key => send(rawCommand('unlink', [key])))));
       walk.removed += keys.length;
       walk.cursor = cursor.toString();
       if (walk.cursor === '0') walk.at++;

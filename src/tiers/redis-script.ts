@@ -3,7 +3,8 @@
  * a restart, a failover or SCRIPT FLUSH.
  */
 import { createHash } from 'node:crypto';
-import { Command } from 'ioredis';
+import { rawCommand } from './redis-command.js';
+import type { Send } from './redis-connection.js';
 
 export class RedisScript {
   readonly #text: string;
@@ -14,23 +15,19 @@ export class RedisScript {
     this.#sha = createHash('sha1').update(text).digest('hex');
   }
 
-  /** Calls the script through `send`, which must send what it is given before it returns. */
+  /** Calls the script through `send`, at once; `again` sends it in full should the server not know it. */
   call(
-    send: (command: Command) => Promise<unknown>,
+    send: Send,
+    again: Send,
     keys: readonly string[],
     args: readonly (string | Buffer)[],
   ): Promise<unknown> {
     const operands = [keys.length, ...keys, ...args];
     return send(rawCommand('evalsha', [this.#sha, ...operands])).catch((error: unknown) => {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-      return send(rawCommand('eval', [this.#text, ...operands]));
+      return again(rawCommand('eval', [this.#text, ...operands]));
     });
   }
-}
-
-/** A command whose reply is left as it comes: buffers, numbers, arrays of these. */
-export function rawCommand(name: string, args: (string | Buffer | number)[]): Command {
-  return new Command(name, args, { replyEncoding: null } as unknown as { replyEncoding?: null });
 }
 
 /**

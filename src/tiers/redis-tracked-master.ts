@@ -22,6 +22,8 @@ export interface TrackedMasterParts {
   readonly onChanged: (keys: readonly Buffer[] | null) => void;
   /** `isTracked` is now true, or no longer: then with the reason. */
   readonly onState: (lost?: string) => void;
+  /** Why it is given up for now: each time, tracked before or not. */
+  readonly onTrouble: (reason: string) => void;
 }
 
 interface Pair {
@@ -107,6 +109,7 @@ export class TrackedMaster {
     this.#isTracked = false;
     const delay = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures++, 10));
     this.#retry = setTimeout(() => this.#begin(), delay * (0.5 + Math.random() / 2));
+    this.#parts.onTrouble(reason);
     if (wasTracked) this.#parts.onState(reason);
   }
 

@@ -15,7 +15,7 @@
  * that is reported does best to read it again, many keys in one call, and to keep what it has if it is as new. In
  * return tracking needs no part of the connections that carry reads and writes: these may break without a loss here.
  *
- * Expired and evicted keys are reported as well.
+ * Expired and evicted keys are reported as well. An ACL user needs the channel: `&__redis__:invalidate`.
  */
 import type { RedisConnection } from './redis-connection.js';
 import { RedisKeys } from './redis-keys.js';
@@ -96,6 +96,7 @@ export class RedisTracking {
         prefix: this.#keys.prefix,
         connect: () => this.#connection.sibling(host, port),
         onChanged: keys => this.#onChanged(keys),
+        onTrouble: reason => this.#connection.report(new Error(`tracking ${name}: ${reason}`)),
         onState: lost => this.#settle(lost === undefined ? undefined : `${name}: ${lost}`),
       });
       this.#masters.set(name, master);

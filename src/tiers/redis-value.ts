@@ -24,8 +24,8 @@ export function packRedisValue(version: Version, value: Uint8Array): Buffer {
 }
 
 /** The value without its header, in the same memory; `undefined` when there is none, or its header is cut short or damaged. */
-export function unpackRedisValue(packed: Buffer | null): Uint8Array | undefined {
-  if (packed === null || packed.length < REDIS_HEADER_BYTES || packed[7] !== checkOf(packed))
+export function unpackRedisValue(packed: unknown): Uint8Array | undefined {
+  if (!Buffer.isBuffer(packed) || packed.length < REDIS_HEADER_BYTES || packed[7] !== checkOf(packed))
     return undefined;
   return packed.subarray(REDIS_HEADER_BYTES);
 }

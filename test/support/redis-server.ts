@@ -5,8 +5,8 @@
  * from PATH; on CI, as root, Debian's package is installed first if need be. Where there is none, `redisMissing` says
  * why: tests that need it are skipped with that reason, and with CI=true they fail.
  *
- * A server is the child of a shell that ends it when its own input closes, so none outlives the test process, however
- * that ends.
+ * A server is the child of a shell that ends it, and removes its directory, when the shell's input closes: so none
+ * outlives the test process, however that ends.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,8 +36,18 @@ function findServer(): string | undefined {
 
 /** A `describe` for tests that start servers: skipped with the reason printed where there are none; on CI it fails. */
 export function describeWithRedis(name: string, body: () => void): void {
-  if (redisMissing !== undefined && !IS_CI) console.warn(`skipped: ${name}: ${redisMissing}`);
-  describe.skipIf(redisMissing !== undefined && !IS_CI)(name, body);
+  describeUnless(redisMissing, name, body);
+}
+
+/** The same, for tests that only need `anyRedis`. */
+export function describeWithAnyRedis(name: string, body: () => void): void {
+  describeUnless(GIVEN_URL === '' ? redisMissing : undefined, name, body);
+}
+
+function describeUnless(missing: string | undefined, name: string, body: () => void): void {
+  const isSkipped = missing !== undefined && !IS_CI;
+  if (isSkipped) console.warn(`skipped: ${name}: ${missing}`);
+  describe.skipIf(isSkipped)(name, body);
 }
 
 /** Waits until the condition holds; what it throws counts as no. */
@@ -82,7 +92,8 @@ export class RedisServer {
   }
 
   get admin(): Redis {
-    this.#admin ??= this.connect();
+    // Sentinel cuts the connections of a server whose role it changes.
+    if (this.#admin === undefined || this.#admin.status === 'end') this.#admin = this.connect();
     return this.#admin;
   }
 
@@ -107,7 +118,8 @@ export class RedisServer {
       ...(sentinel ? [] : ['--save', '', '--enable-debug-command', 'yes']),
       ...this.#args,
     ];
-    const script = 'redis-server "$@" >log 2>&1 & echo $!; cat >/dev/null; kill -KILL $! 2>/dev/null';
+    const serve = 'redis-server "$@" >log 2>&1 & echo $!; read -r how; kill -KILL $! 2>/dev/null';
+    const script = `${serve}; [ -n "$how" ] || rm -rf "$PWD"`;
     const shell = spawn('sh', ['-c', script, 'sh', ...args], {
       cwd: this.#dir,
       stdio: ['pipe', 'pipe', 'ignore'],
@@ -135,7 +147,7 @@ export class RedisServer {
     this.#admin = undefined;
     if (shell === undefined) return;
     const gone = once(shell, 'exit');
-    shell.stdin?.end();
+    shell.stdin?.end('keep the directory\n');
     await gone;
     await eventually(() => !isAlive(this.#pid), `redis-server on port ${this.port} is gone`);
   }

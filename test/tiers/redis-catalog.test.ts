@@ -4,7 +4,6 @@ import { RedisCatalog } from '../../src/tiers/redis-catalog.js';
 import { RedisCleaner } from '../../src/tiers/redis-cleaner.js';
 import type { RedisConnection } from '../../src/tiers/redis-connection.js';
 import type { StoredView } from '../../src/views/schema.js';
-import { RedisTestCluster } from '../support/redis-cluster.js';
 import { describeWithRedis, RedisServer } from '../support/redis-server.js';
 import { connectTo, openRedisTier } from './redis-fixture.js';
 import { write } from './tier-suite.js';
@@ -136,10 +135,5 @@ describeWithRedis('the cleaner in Redis', () => {
   it('erases the records of one view on one server', async () => {
     const server = await RedisServer.start();
     await erases(server.url).finally(() => server.close());
-  });
-
-  it('erases them on every master of a cluster', async () => {
-    const cluster = await RedisTestCluster.start();
-    await erases(cluster.url).finally(() => cluster.close());
   });
 });

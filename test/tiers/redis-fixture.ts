@@ -2,7 +2,6 @@
 import { RedisTier, type RedisTierOptions } from '../../src/tiers/redis.js';
 import { RedisConnection } from '../../src/tiers/redis-connection.js';
 import { parseRedisUrl, type RedisTarget } from '../../src/tiers/redis-url.js';
-import { recordExpiresAt } from '../../src/views/record-codec.js';
 
 export interface Timeouts {
   readonly commandTimeoutMs: number;
@@ -35,6 +34,11 @@ export async function openRedisTier(
   const connection = new RedisConnection(targetOf(url), timeouts);
   await connection.ready();
   const { commandTimeoutMs } = timeouts;
-  const tier = new RedisTier({ connection, commandTimeoutMs, expiresAtOf: recordExpiresAt, ...options });
+  const tier = new RedisTier({
+    connection,
+    commandTimeoutMs,
+    expiresAtOf: () => Number.POSITIVE_INFINITY,
+    ...options,
+  });
   return { connection, tier, close: () => tier.close() };
 }

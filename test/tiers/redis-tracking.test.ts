@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { idOfStorageKey, storageKey } from '../../src/base/keys.js';
 import type { RedisTier } from '../../src/tiers/redis.js';
+import { RedisConnection } from '../../src/tiers/redis-connection.js';
 import { RedisTracking } from '../../src/tiers/redis-tracking.js';
 import { FULL, SEED, Seeded } from '../base/seeded.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
-import { type OpenRedisTier, openRedisTier } from './redis-fixture.js';
+import { type OpenRedisTier, openRedisTier, targetOf } from './redis-fixture.js';
 import { News } from './redis-news.js';
 import { write } from './tier-suite.js';
 
@@ -112,6 +113,24 @@ describeWithRedis('tracking', () => {
     expect([news.ids, news.events]).toEqual([[], ['restored']]);
   });
 
+  it('says why it cannot track', async () => {
+    await server.admin.acl('SETUSER', 'deaf', 'on', '>pass', '~*', '+@all', 'resetchannels');
+    const errors: string[] = [];
+    const target = targetOf(server.url.replace('//', '//deaf:pass@'));
+    const connection = new RedisConnection(target, {
+      ...QUICK,
+      onError: error => errors.push(error.message),
+    });
+    const deaf = new News(connection);
+    await eventually(
+      () => errors.some(text => /tracking .*NOPERM.*channel/.test(text)),
+      'the reason is reported',
+    );
+    expect(deaf.events).toEqual([]);
+    deaf.tracking.close();
+    connection.close();
+  });
+
   it('lets no cache go stale, though its connections are cut at random', async () => {
     const random = new Seeded(SEED);
     const cache = new FollowingCache(mine);
@@ -128,9 +147,11 @@ describeWithRedis('tracking', () => {
       }
       await Promise.all(reads);
     }
-    await eventually(() => cache.tracking.isWhole && cache.held.size > 0, 'it is tracked again');
+    await eventually(() => cache.tracking.isWhole, 'it is tracked again');
+    for (const id of ids) await eventually(() => cache.read(id).then(() => true), 'it is read');
     await server.admin.set('headrace:7:last', rounds);
     await eventually(() => cache.last === 'last', 'all news has come');
+    expect(cache.held.size).toBeGreaterThan(0);
     for (const [id, value] of cache.held) expect(await server.admin.get(`headrace:7:${id}`), id).toBe(value);
     expect(cache.losses).toBeGreaterThan(rounds / 150);
     cache.tracking.close();
