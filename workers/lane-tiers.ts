@@ -170,7 +170,7 @@ function openMongo(options: LaneTiersOptions): Stored & { readonly mongoCatalog:
     onSlow: command => notify(`mongodb: slow command: ${JSON.stringify(command)}`),
   });
   const tier = new MongoTier(connection, value => inspector.describe(value));
-  const catalog = new MongoCatalog(connection, { viewsMax });
+  const catalog = new MongoCatalog(connection, viewsMax);
   return {
     tier: guarded(tier, options, mongodbTimeoutMs, storeTimeoutMs, true),
     catalog,

@@ -1,6 +1,6 @@
 /**
- * The contract of a catalog of views that several instances share: which views there are, each with a uid that no
- * other view ever had. Whoever changes it learns what stands, as another instance may have been first.
+ * The contract of a catalog of views: which views there are, each with a uid that no other view ever had. Several
+ * servers may share one, so whoever changes it learns what stands, as another may have been first.
  */
 
 /** What a catalog has to know of a view; it keeps the rest as it is given. */
@@ -20,20 +20,19 @@ export interface Standing<V> {
 }
 
 export interface ViewCatalogStore<V extends CatalogView> {
+  /** By name. @throws HeadraceError `unavailable`, as everything here does. */
   views(): Promise<V[]>;
 
   /**
    * Makes a view under a uid of its own, at least `uidMin`, unless there is one of its name: then that one stands.
    * `uidMin` is above every uid that the caller has ever met, so that a catalog that was lost gives none of them again.
-   * @throws HeadraceError `too-many-views`, `unavailable`.
+   * @throws HeadraceError `too-many-views` when a shared catalog has as many as it may.
    */
   create(draft: Omit<V, 'uid'>, uidMin: number): Promise<Standing<V>>;
 
   /**
-   * Puts a changed view in the place of the one with its name and uid. It must follow from what is held: the next
-   * schema, or the same one with the same features. Where it does not, what is held stands; where nothing of its name
-   * and uid is held, `undefined`: it was dropped.
-   * @throws HeadraceError `unavailable`.
+   * Puts a changed view in the place of the one with its name and uid. Where it does not follow from what is held (see
+   * `follows`), what is held stands; where nothing of its name and uid is held, `undefined`: it was dropped.
    */
   put(view: V): Promise<Standing<V> | undefined>;
 
@@ -45,4 +44,10 @@ export interface ViewCatalogStore<V extends CatalogView> {
 
   /** The records of a dropped view are gone. */
   erased(viewUid: number): Promise<void>;
+}
+
+/** Whether a view may take the place of what is held: it has the next schema, or the same one with the same features. */
+export function follows(view: CatalogView, held: CatalogView): boolean {
+  if (view.schema === held.schema + 1) return true;
+  return view.schema === held.schema && JSON.stringify(view.features) === JSON.stringify(held.features);
 }

@@ -1,10 +1,12 @@
 /**
- * The catalog of views on local disk, beside the records, in embedded mode. Written by lane 0 alone.
+ * The catalog of views on local disk, beside the records, in embedded mode. Written by lane 0 alone, through one
+ * `Catalog`: changes that are asked for at once happen one after the other, as each is decided by what is held, and what
+ * is written can be read once it is committed.
  *
  * A dropped view leaves a note with its uid until its records are gone from the disk, so that a restart goes on
  * removing them. The next uid is kept too: a uid is never used again.
  */
-import type { Standing, ViewCatalogStore } from '../base/view-catalog.js';
+import { follows, type Standing, type ViewCatalogStore } from '../base/view-catalog.js';
 import type { CatalogedView } from '../views/schema.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
@@ -20,6 +22,8 @@ const CHANGE_BYTES = 1 << 20;
 export class Catalog implements ViewCatalogStore<CatalogedView> {
   readonly #environment: LmdbEnvironment;
   readonly #guard: DiskGuard | undefined;
+  /** The end of the last change asked for. */
+  #changed: Promise<unknown> = Promise.resolve();
 
   constructor(environment: LmdbEnvironment, guard?: DiskGuard) {
     this.#environment = environment;
@@ -31,29 +35,35 @@ export class Catalog implements ViewCatalogStore<CatalogedView> {
   }
 
   /** Resolves when durable. @throws HeadraceError `disk-full`, as the other changes do. */
-  async create(draft: Omit<CatalogedView, 'uid'>, uidMin: number): Promise<Standing<CatalogedView>> {
-    const held = this.#held(draft.name);
-    if (held !== undefined) return { view: held, won: false };
-    const view = { ...draft, uid: Math.max(this.#nextUid, uidMin) };
-    await this.#write(view);
-    return { view, won: true };
+  create(draft: Omit<CatalogedView, 'uid'>, uidMin: number): Promise<Standing<CatalogedView>> {
+    return this.#inTurn(async () => {
+      const held = this.#held(draft.name);
+      if (held !== undefined) return { view: held, won: false };
+      const view = { ...draft, uid: Math.max(this.#nextUid, uidMin) };
+      await this.#write(view);
+      return { view, won: true };
+    });
   }
 
-  async put(view: CatalogedView): Promise<Standing<CatalogedView> | undefined> {
-    const held = this.#held(view.name);
-    if (held === undefined || held.uid !== view.uid) return undefined;
-    if (!follows(view, held)) return { view: held, won: false };
-    await this.#write(view);
-    return { view, won: true };
+  put(view: CatalogedView): Promise<Standing<CatalogedView> | undefined> {
+    return this.#inTurn(async () => {
+      const held = this.#held(view.name);
+      if (held === undefined || held.uid !== view.uid) return undefined;
+      if (!follows(view, held)) return { view: held, won: false };
+      await this.#write(view);
+      return { view, won: true };
+    });
   }
 
-  async drop({ name, uid }: Pick<CatalogedView, 'name' | 'uid'>): Promise<void> {
-    if (this.#held(name)?.uid !== uid) return;
-    const { catalog } = this.#environment;
-    this.#guard?.checkReserve(CHANGE_BYTES);
-    await catalog.batch(() => {
-      catalog.put(DROPPED + uid, '');
-      catalog.remove(VIEW + name);
+  drop({ name, uid }: Pick<CatalogedView, 'name' | 'uid'>): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#held(name)?.uid !== uid) return;
+      const { catalog } = this.#environment;
+      this.#guard?.checkReserve(CHANGE_BYTES);
+      await catalog.batch(() => {
+        catalog.put(DROPPED + uid, '');
+        catalog.remove(VIEW + name);
+      });
     });
   }
 
@@ -61,9 +71,11 @@ export class Catalog implements ViewCatalogStore<CatalogedView> {
     return this.#list(DROPPED).map(({ key }) => Number(key.slice(DROPPED.length)));
   }
 
-  async erased(viewUid: number): Promise<void> {
-    this.#guard?.checkReserve(CHANGE_BYTES);
-    await this.#environment.catalog.remove(DROPPED + viewUid);
+  erased(viewUid: number): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#guard?.checkReserve(CHANGE_BYTES);
+      await this.#environment.catalog.remove(DROPPED + viewUid);
+    });
   }
 
   get #nextUid(): number {
@@ -85,14 +97,15 @@ export class Catalog implements ViewCatalogStore<CatalogedView> {
     });
   }
 
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changed.then(change);
+    this.#changed = result.catch(() => undefined);
+    return result;
+  }
+
   #list(prefix: string): { key: string; value: string }[] {
     return [...this.#environment.catalog.getRange({ start: prefix, end: prefix + END })];
   }
-}
-
-function follows(view: CatalogedView, held: CatalogedView): boolean {
-  if (view.schema === held.schema + 1) return true;
-  return view.schema === held.schema && JSON.stringify(view.features) === JSON.stringify(held.features);
 }
 
 function viewFrom(text: string): CatalogedView {

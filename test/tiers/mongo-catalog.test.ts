@@ -1,158 +1,176 @@
+import { MongoServerError } from 'mongodb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MongoCatalog } from '../../src/tiers/mongo-catalog.js';
 import { MongoConnection } from '../../src/tiers/mongo-connection.js';
-import type { StoredView } from '../../src/views/schema.js';
 import { noServer, testDatabaseUrl } from '../support/mongo-server.js';
+import { type CatalogPlace, catalogSuite, draft, view } from './catalog-suite.js';
 
-function viewNamed(name: string, uid: number, more: Partial<StoredView> = {}): StoredView {
-  return {
-    name,
-    uid,
-    slot: 0,
-    schema: 1,
-    entity: 'document',
-    ttlMs: 1_000,
-    features: [
-      ['price', 'float32'],
-      ['a.$b\u0000', 'string'],
-    ],
-    l1Bytes: undefined,
-    eviction: 's3-fifo',
-    ...more,
-  };
+class MongoPlace implements CatalogPlace {
+  readonly #url: string;
+  readonly #connections: MongoConnection[] = [];
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  open(viewsMax?: number): MongoCatalog {
+    return new MongoCatalog(this.connect(), viewsMax);
+  }
+
+  connect(): MongoConnection {
+    const connection = new MongoConnection({ url: this.#url });
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** An instance, and the collection as it alone sees it. */
+  openSpied() {
+    const { database } = this.connect();
+    const changes = database.collection<{ _id: number }>('catalog', { readPreference: 'primary' });
+    const connection = { database: { collection: () => changes } } as unknown as MongoConnection;
+    return { catalog: new MongoCatalog(connection), changes };
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#connections) await connection.close();
+  }
 }
 
-describe.skipIf(noServer !== undefined)('the catalog in MongoDB', () => {
-  const connections: MongoConnection[] = [];
-  let url: string;
+async function emptyPlace(): Promise<MongoPlace> {
+  return new MongoPlace(await testDatabaseUrl());
+}
 
-  /** Another instance. */
-  function openCatalog(): MongoCatalog {
-    const connection = new MongoConnection({ url });
-    connections.push(connection);
-    return new MongoCatalog(connection);
-  }
+describe.skipIf(noServer !== undefined)('MongoDB', () => {
+  catalogSuite({ name: 'MongoDB', shared: true, place: emptyPlace });
 
-  async function declare(catalog: MongoCatalog, name: string): Promise<StoredView> {
-    const view = viewNamed(name, await catalog.nextUid());
-    await catalog.put(view);
-    return view;
-  }
-
-  beforeEach(async () => {
-    url = await testDatabaseUrl();
-  });
-
-  afterEach(async () => {
-    for (const connection of connections.splice(0)) await connection.close();
-  });
-
-  it('is empty at first', async () => {
-    const catalog = openCatalog();
-    expect(await catalog.views()).toEqual([]);
-    expect(await catalog.dropped()).toEqual([]);
-  });
-
-  it('shows the views of one instance to another, exactly', async () => {
-    const view = await declare(openCatalog(), 'product');
-    expect(await openCatalog().views()).toEqual([view]);
-  });
-
-  it('gives no uid twice, however many instances ask at once', async () => {
-    const catalogs = Array.from({ length: 4 }, openCatalog);
-    const uids = await Promise.all(
-      catalogs.flatMap(catalog => Array.from({ length: 5 }, () => catalog.nextUid())),
-    );
-    expect(new Set(uids).size).toBe(20);
-    expect(Math.min(...uids)).toBeGreaterThan(0);
-  });
-
-  it('lets one of several instances win that declare the same view at once', async () => {
-    const catalogs = Array.from({ length: 5 }, openCatalog);
-    const results = await Promise.allSettled(catalogs.map(catalog => declare(catalog, 'product')));
-    const won = results.filter(result => result.status === 'fulfilled');
-    expect(won).toHaveLength(1);
-    for (const result of results) {
-      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'view-conflict' });
-    }
-    for (const catalog of catalogs) expect(await catalog.views()).toEqual([won[0]?.value]);
-  });
-
-  it('lets one of several instances win that change the same view at once', async () => {
-    const view = await declare(openCatalog(), 'product');
-    const catalogs = Array.from({ length: 5 }, openCatalog);
-    for (const catalog of catalogs) await catalog.views();
-    const results = await Promise.allSettled(
-      catalogs.map((catalog, index) => catalog.put({ ...view, ttlMs: 2_000 + index })),
-    );
-    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const winner = results.findIndex(({ status }) => status === 'fulfilled');
-    expect(await openCatalog().views()).toEqual([{ ...view, ttlMs: 2_000 + winner }]);
-  });
-
-  it('refuses a change of what another instance has changed since, until it is read again', async () => {
-    const [one, other] = [openCatalog(), openCatalog()];
-    const view = await declare(one, 'product');
-    await other.views();
-    const grown = viewNamed('product', view.uid, {
-      schema: 2,
-      features: [...view.features, ['stock', 'int64']],
+  describe('its list of changes', () => {
+    let place: MongoPlace;
+    beforeEach(async () => {
+      place = await emptyPlace();
     });
-    await one.put(grown);
-    await expect(other.put({ ...view, ttlMs: 5 })).rejects.toMatchObject({ code: 'view-conflict' });
-    await other.views();
-    await other.put({ ...grown, ttlMs: 5 });
-    expect(await one.views()).toEqual([{ ...grown, ttlMs: 5 }]);
-  });
+    afterEach(() => place.close());
 
-  it('takes the same view again without a change', async () => {
-    const [one, other] = [openCatalog(), openCatalog()];
-    const view = await declare(one, 'product');
-    await other.put(view);
-    await other.put({ ...view, ttlMs: 5 });
-    expect(await one.views()).toEqual([{ ...view, ttlMs: 5 }]);
-  });
+    const listed = (filter: object) => place.connect().database.collection('catalog').countDocuments(filter);
 
-  it('remembers a dropped view until its records are gone, and never its uid again', async () => {
-    const catalog = openCatalog();
-    const view = await declare(catalog, 'product');
-    await catalog.drop({ name: 'product', uid: view.uid + 1 });
-    expect(await catalog.views()).toEqual([view]);
-    await catalog.drop(view);
-    expect([await catalog.views(), await catalog.dropped()]).toEqual([[], [view.uid]]);
-    await expect(catalog.put(view)).rejects.toMatchObject({ code: 'view-conflict' });
-    await catalog.erased(view.uid);
-    expect(await catalog.dropped()).toEqual([]);
-    const again = await declare(catalog, 'product');
-    expect(again.uid).toBeGreaterThan(view.uid);
-    await expect(catalog.put({ ...view, name: 'other' })).rejects.toMatchObject({ code: 'view-conflict' });
-    expect(await openCatalog().views()).toEqual([again]);
-  });
+    it('has no more than the last change of each view, and marks', async () => {
+      const catalog = place.open();
+      for (let round = 0; round < 3; round++) {
+        const { view: made } = await catalog.create(draft('a'), 1);
+        await catalog.put({ ...made, ttlMs: round + 5 });
+        await catalog.put({ ...made, ttlMs: round + 5 });
+        await catalog.drop(made);
+        await catalog.erased(made.uid);
+      }
+      await catalog.create(draft('a'), 1);
+      expect(await listed({})).toBe(13);
+      expect(await listed({ kind: { $ne: 'past' } })).toBe(4);
+      expect(await listed({ kind: { $ne: 'live' }, view: { $exists: true } })).toBe(0);
+    });
 
-  it('keeps no more than the last change of each view', async () => {
-    const catalog = openCatalog();
-    for (let round = 0; round < 5; round++) {
-      const view = await declare(catalog, 'product');
-      await catalog.put({ ...view, ttlMs: round + 5 });
-      await catalog.drop(view);
-      await catalog.erased(view.uid);
-    }
-    expect(await connections[0]?.database.collection('catalog').countDocuments()).toBe(1);
-  });
+    it('forgets marks when very many changes have come after them', async () => {
+      const { catalog, changes } = place.openSpied();
+      const past = [2, 3, 11_000].map(_id => ({ _id, uid: 1, nextUid: 3, kind: 'past' }));
+      await changes.insertMany([
+        { _id: 1, uid: 1, nextUid: 2, kind: 'dropped' } as { _id: number },
+        ...past,
+        { _id: 4, uid: 1, nextUid: 3, kind: 'erased' },
+        { _id: 5, uid: 2, nextUid: 3, kind: 'erased' },
+        { _id: 20_000, uid: 3, nextUid: 9, kind: 'erased' },
+      ]);
+      await catalog.create(draft('a'), 1);
+      // What is erased is not forgotten in the same change as that which it ended.
+      const numbers = async () => (await changes.find().sort({ _id: 1 }).toArray()).map(({ _id }) => _id);
+      expect(await numbers()).toEqual([4, 11_000, 20_000, 20_001]);
+      await catalog.create(draft('b'), 1);
+      expect(await numbers()).toEqual([11_000, 20_000, 20_001, 20_002]);
+      expect(await catalog.views()).toEqual([view('a', 9), view('b', 10)]);
+      expect(await catalog.dropped()).toEqual([]);
+    });
 
-  it('tells other instances of changes, and no more once it is stopped', async () => {
-    const [one, other] = [openCatalog(), openCatalog()];
-    await other.views();
-    const told: string[][] = [];
-    const stop = other.watch({ intervalMs: 10, onChange: views => told.push(views.map(({ name }) => name)) });
-    const { uid } = await declare(one, 'product');
-    await vi.waitFor(() => expect(told.at(-1)).toEqual(['product']));
-    await one.drop({ name: 'product', uid });
-    await vi.waitFor(() => expect(told.at(-1)).toEqual([]));
-    stop();
-    const calls = told.length;
-    await declare(one, 'later');
-    expect(await other.views()).toHaveLength(1);
-    expect(told.length).toBe(calls);
+    it('takes no change that was decided long ago, though its number was free then', async () => {
+      const { catalog: slow, changes } = place.openSpied();
+      const other = place.open();
+      const insert = changes.insertOne.bind(changes);
+      vi.spyOn(changes, 'insertOne').mockImplementationOnce(async change => {
+        await other.create(draft('a'), 1);
+        await other.put({ ...view('a', 1), ttlMs: 5 });
+        await other.put({ ...view('a', 1), ttlMs: 6 });
+        return insert(change);
+      });
+      const held = { ...view('a', 1), ttlMs: 6 };
+      expect(await slow.create(draft('a', 2), 1)).toEqual({ view: held, won: false });
+      expect(await other.views()).toEqual([held]);
+    });
+
+    it('brings nothing back when the one that made a change ended before it had marked what is past', async () => {
+      const { catalog, changes } = place.openSpied();
+      const { view: made } = await catalog.create(draft('a'), 1);
+      const update = vi.spyOn(changes, 'updateMany').mockRejectedValue(new Error('ended'));
+      await catalog.drop(made);
+      await catalog.erased(made.uid);
+      update.mockRestore();
+      const other = place.open();
+      for (const name of ['b', 'c']) {
+        expect(await other.create(draft(name), 1)).toMatchObject({ won: true });
+        expect((await other.views()).map(({ uid }) => uid)).not.toContain(made.uid);
+        expect(await other.dropped()).toEqual([]);
+      }
+      expect(await listed({ uid: made.uid, kind: { $ne: 'past' } })).toBe(1);
+    });
+
+    it('gives up, changing nothing, when others are faster every time', async () => {
+      const { catalog, changes } = place.openSpied();
+      const insert = vi
+        .spyOn(changes, 'insertOne')
+        .mockImplementation(() => Promise.reject(new MongoServerError({ code: 11_000 })));
+      await expect(catalog.create(draft('a'), 1)).rejects.toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining('100 races'),
+      });
+      expect(insert).toHaveBeenCalledTimes(100);
+      expect(await catalog.views()).toEqual([]);
+    });
+
+    it('says which entry cannot be read', async () => {
+      const { catalog, changes } = place.openSpied();
+      await changes.insertOne({ _id: 1, uid: 1, nextUid: 2, kind: 'live', name: 'a', view: '{broken' } as {
+        _id: number;
+      });
+      const unreadable = { code: 'unavailable', message: expect.stringContaining('{broken') };
+      await expect(catalog.views()).rejects.toMatchObject(unreadable);
+      await expect(catalog.create(draft('a'), 1)).rejects.toMatchObject(unreadable);
+      expect((await catalog.create(draft('b'), 1)).view.uid).toBe(2);
+    });
+
+    it('tells of changes until the views are read, and no more once it is stopped', async () => {
+      const [one, other] = [place.open(), place.open()];
+      await other.views();
+      let calls = 0;
+      const stop = other.watch({ intervalMs: 5, onChange: () => calls++ });
+      const { view: made } = await one.create(draft('a'), 1);
+      // Whoever could not read them is told again.
+      await vi.waitFor(() => expect(calls).toBeGreaterThanOrEqual(3));
+      expect(await other.views()).toEqual([made]);
+      stop();
+
+      const told: string[][] = [];
+      const onChange = async () => {
+        calls++;
+        told.push((await other.views()).map(({ name }) => name));
+      };
+      const stopAgain = other.watch({ intervalMs: 5, onChange });
+      await other.create(draft('b'), 1);
+      await vi.waitFor(() => expect(told.at(-1)).toEqual(['a', 'b']));
+      await one.drop(made);
+      await vi.waitFor(() => expect(told.at(-1)).toEqual(['b']));
+      // A catalog that was lost has a smaller number.
+      await place.connect().database.collection('catalog').drop();
+      await vi.waitFor(() => expect(told.at(-1)).toEqual([]));
+      stopAgain();
+      const callsBefore = calls;
+      await one.create(draft('later'), 1);
+      expect(await other.views()).toHaveLength(1);
+      expect(calls).toBe(callsBefore);
+    });
   });
 });
