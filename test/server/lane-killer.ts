@@ -54,6 +54,8 @@ interface NativeLmdb {
 }
 
 async function guardNativeCalls(gate: Int32Array): Promise<void> {
+  // It sets its own when it is loaded.
+  await import('lmdb');
   const { nativeAddon, setNativeFunctions } = (await import(
     new URL('native.js', import.meta.resolve('lmdb')).href
   )) as NativeLmdb;
