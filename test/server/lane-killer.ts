@@ -3,9 +3,10 @@
  * random, die: ended from outside at whatever instruction they are, or by an exception that nobody catches, or by
  * leaving. Each order is a line of the log. Worker threads load this file too, and obey.
  *
- * Only for threads that have started, and not in the middle of lmdb's `startWriting`: one that is ended from outside while
- * lmdb opens its store or begins a commit takes the process with it (an error that native code cannot throw into a thread
- * that is ending ends everything; seen once in some thousands of such ends). A gate keeps the two apart.
+ * Only for threads that have started, and not in the middle of a method of lmdb's native classes: one that is ended from
+ * outside there, while the store is opened, a commit or a transaction begins, may take the process with it (an error that
+ * native code cannot throw into a thread that is ending ends everything; seen once in a thousand or two of such ends).
+ * A gate keeps the two apart.
  */
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -35,38 +36,61 @@ const OPEN = 0;
 const BUSY = 1;
 const DOOMED = 2;
 
+/** Of lmdb's native code. */
+const NATIVE_CLASSES = ['Env', 'Txn', 'Dbi', 'Cursor'] as const;
+
 if (isMainThread) killOnSignal();
 else {
   await guardNativeCalls(getEnvironmentData(GATE) as unknown as Int32Array);
   orders.onmessage = event => obey((event as { data: Order }).data);
 }
 
+type NativeClass = new (...given: unknown[]) => object;
+
 /** The part of lmdb's `native.js` that is needed here. */
 interface NativeLmdb {
-  readonly nativeAddon: { readonly Env: new (...given: unknown[]) => NativeEnv };
+  readonly nativeAddon: Readonly<Record<(typeof NATIVE_CLASSES)[number], NativeClass>>;
   setNativeFunctions(functions: object): void;
 }
 
-interface NativeEnv {
-  startWriting(...given: unknown[]): unknown;
-}
-
 async function guardNativeCalls(gate: Int32Array): Promise<void> {
+  // It sets its own when it is loaded.
+  await import('lmdb');
   const { nativeAddon, setNativeFunctions } = (await import(
     new URL('native.js', import.meta.resolve('lmdb')).href
   )) as NativeLmdb;
-  class GatedEnv extends nativeAddon.Env {
-    override startWriting(...given: unknown[]): unknown {
-      // A thread that is doomed waits here for its end.
-      while (Atomics.compareExchange(gate, 0, OPEN, BUSY) !== OPEN) Atomics.wait(gate, 0, DOOMED);
-      try {
-        return super.startWriting(...given);
-      } finally {
-        Atomics.store(gate, 0, OPEN);
-      }
+  let depth = 0;
+  const gated = <T>(call: () => T): T => {
+    // A thread that is doomed waits here for its end.
+    while (depth === 0 && Atomics.compareExchange(gate, 0, OPEN, BUSY) !== OPEN)
+      Atomics.wait(gate, 0, DOOMED);
+    depth++;
+    try {
+      return call();
+    } finally {
+      if (--depth === 0) Atomics.store(gate, 0, OPEN);
     }
+  };
+  const classes = NATIVE_CLASSES.map(name => [name, { value: gatedClass(nativeAddon[name], gated) }]);
+  setNativeFunctions(Object.create(nativeAddon, Object.fromEntries(classes)) as object);
+}
+
+/** The same class, but that making one, and each of its methods, goes through the gate. */
+function gatedClass(native: NativeClass, gated: <T>(call: () => T) => T): NativeClass {
+  const made = new Proxy(class extends native {}, {
+    construct: (target, given, newTarget) =>
+      gated(() => Reflect.construct(target, given, newTarget) as object),
+  });
+  for (const name of Object.getOwnPropertyNames(native.prototype)) {
+    const method: unknown = Object.getOwnPropertyDescriptor(native.prototype, name)?.value;
+    if (name === 'constructor' || typeof method !== 'function') continue;
+    Object.defineProperty(made.prototype, name, {
+      value(...given: unknown[]) {
+        return gated(() => Reflect.apply(method, this, given) as unknown);
+      },
+    });
   }
-  setNativeFunctions(Object.create(nativeAddon, { Env: { value: GatedEnv } }) as object);
+  return made;
 }
 
 function obey(order: Order): void {
