@@ -20,7 +20,7 @@ import {
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
-import { Coherence } from '../src/resolve/coherence.js';
+import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { DONE, LaneService } from '../src/resolve/lane-service.js';
@@ -74,21 +74,8 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const views = new LaneViews();
   for (const view of known) views.declare(view);
   if (emptyCache) for (const { slot } of known) cache.empty(slot);
-  const { negativeTtlMs, staleMaxMs } = data.shared;
-  const negative = new NegativeEntries({ ttlMs: isShared(data.shared) ? negativeTtlMs : 0 });
   const flights = new SingleFlight<Found>(data.flightsMax);
-  const caches = new Caches(data.table);
-  const coherence = new Coherence({
-    views,
-    cache,
-    negative,
-    flights,
-    copies,
-    emptySlot: slot => caches.raiseEpoch(slot),
-    clock,
-    isShared: isShared(data.shared),
-    staleMaxMs,
-  });
+  const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
   const amends = amendsOf(tiers, inspector);
   const chain = new TierChain(levels, inspector, {
     onMissed: (tier, keys) => {
@@ -136,6 +123,25 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     pause: nextTurn,
     close,
   });
+}
+
+function openCoherence(
+  data: LaneWorkerData,
+  parts: Pick<CoherenceParts, 'views' | 'cache' | 'flights' | 'copies'>,
+): { coherence: Coherence; negative: NegativeEntries } {
+  const caches = new Caches(data.table);
+  const { negativeTtlMs, staleMaxMs } = data.shared;
+  const isOthersToo = isShared(data.shared);
+  const negative = new NegativeEntries({ ttlMs: isOthersToo ? negativeTtlMs : 0 });
+  const coherence = new Coherence({
+    ...parts,
+    negative,
+    emptySlot: slot => caches.raiseEpoch(slot),
+    clock: systemClock,
+    isShared: isOthersToo,
+    staleMaxMs,
+  });
+  return { coherence, negative };
 }
 
 /** Where a cache that others read stands above the store of record. */

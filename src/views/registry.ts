@@ -100,6 +100,11 @@ export class ViewRegistry {
   refresh(): Promise<void> {
     return this.#inTurn(async () => {
       const cataloged = await this.#store.catalogedViews();
+      const { viewsMax } = this.#store;
+      if (cataloged.length > viewsMax) {
+        const needed = `the views that there are need ${cataloged.length}`;
+        throw new HeadraceError('too-many-views', `HEADRACE_VIEWS_MAX is ${viewsMax}, ${needed}`);
+      }
       const uids = new Set(cataloged.map(({ uid }) => uid));
       for (const view of this.list()) if (!uids.has(view.uid)) await this.#remove(view);
       for (const view of cataloged) await this.#take(view);

@@ -78,7 +78,7 @@ describe('fewer views than there are', () => {
     }
     await server.stop();
     expect(await refusal({ dataDir, env: { HEADRACE_VIEWS_MAX: '2' } })).toBe(
-      'headrace: HEADRACE_VIEWS_MAX is 2, the views of the data directory need 3\n',
+      'headrace: HEADRACE_VIEWS_MAX is 2, the views that there are need 3\n',
     );
   });
 });

@@ -27,7 +27,10 @@ class MongoPlace implements CatalogPlace {
   openSpied() {
     const { database } = this.connect();
     const changes = database.collection<{ _id: number }>('catalog', { readPreference: 'primary' });
-    const connection = { database: { collection: () => changes } } as unknown as MongoConnection;
+    const connection = {
+      database: { collection: () => changes },
+      connect: async () => undefined,
+    } as unknown as MongoConnection;
     return { catalog: new MongoCatalog(connection), changes };
   }
 
