@@ -159,7 +159,7 @@ const OPTIONS = {
   ),
   staleMax: option(
     duration('0ms', '1h'),
-    1_000,
+    15_000,
     'what is served from memory and disk is at most so old while nobody tells what other servers change',
   ),
   localCopyBytes: option(
