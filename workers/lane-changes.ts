@@ -15,7 +15,7 @@ export interface Followers {
 
 /** Begins at once, until the returned function is called. */
 export function followChanges(
-  { redis, catalog, mongoCatalog }: LaneTiers,
+  { redis, mongoCatalog }: LaneTiers,
   coherence: Coherence,
   { notify, onCatalog }: Followers,
 ): () => void {
@@ -43,7 +43,7 @@ export function followChanges(
     );
     stops.push(() => tracking.close());
   }
-  if (mongoCatalog !== undefined && mongoCatalog === catalog && onCatalog !== undefined) {
+  if (mongoCatalog !== undefined && onCatalog !== undefined) {
     stops.push(mongoCatalog.watch({ onChange: onCatalog, onError: error => notify(error.message) }));
   }
   return () => {
