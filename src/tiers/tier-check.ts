@@ -1,0 +1,116 @@
+/** What `headrace doctor` finds about a tier, and how each check is asked: within a time, every failure named. */
+
+const STATUSES = ['ok', 'warning', 'problem'] as const;
+
+export type CheckStatus = (typeof STATUSES)[number];
+
+export interface Verdict {
+  readonly status: CheckStatus;
+  /** What is the case. */
+  readonly says: string;
+  /** What to change, a line for each step; there is something whenever the status is not ok. */
+  readonly change?: string;
+}
+
+export interface Finding extends Verdict {
+  /** What was looked at: `redis`, `data directory`, … */
+  readonly part: string;
+  readonly check: string;
+}
+
+export function ok(says: string): Verdict {
+  return { status: 'ok', says };
+}
+
+export function warning(says: string, change: string): Verdict {
+  return { status: 'warning', says, change };
+}
+
+export function problem(says: string, change: string): Verdict {
+  return { status: 'problem', says, change };
+}
+
+/** The findings about one part, in the order of the checks. */
+export class Checklist {
+  readonly findings: Finding[] = [];
+  readonly limitMs: number;
+  readonly #part: string;
+
+  /** `limitMs` is for each check. */
+  constructor(part: string, limitMs: number) {
+    this.#part = part;
+    this.limitMs = limitMs;
+  }
+
+  /**
+   * Adds what `ask` finds; what it throws, and that it does not end in time, are problems. `change` is for those.
+   * Resolves to whether there is no problem.
+   */
+  async check(name: string, change: string, ask: () => Verdict | Promise<Verdict>): Promise<boolean> {
+    let verdict: Verdict;
+    try {
+      verdict = await within(this.limitMs, async () => ask());
+    } catch (error) {
+      verdict = problem(error instanceof Error ? error.message : String(error), change);
+    }
+    this.findings.push({ part: this.#part, check: name, ...verdict });
+    return verdict.status !== 'problem';
+  }
+}
+
+/** @throws Error when the work does not end in time; whatever it does after that is ignored. */
+async function within<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `it hangs: no answer within ${limitMs / 1000} s`;
+    timer = setTimeout(() => reject(new Error(message)), limitMs);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One verdict for several servers: the worst, with the names of those it is about. */
+export function worstOf(verdicts: readonly (readonly [server: string, Verdict])[]): Verdict {
+  const rank = Math.max(0, ...verdicts.map(([, { status }]) => STATUSES.indexOf(status)));
+  const worst = verdicts.filter(([, { status }]) => STATUSES.indexOf(status) === rank);
+  const servers = new Map<string, string[]>();
+  for (const [server, { says }] of worst) servers.set(says, [...(servers.get(says) ?? []), server]);
+  const says = [...servers].map(([text, names]) => {
+    if (verdicts.length === 1) return text;
+    return `${text} (${names.length === verdicts.length ? `each of ${names.length} masters` : names.join(', ')})`;
+  });
+  const changes = new Set(worst.flatMap(([, { change }]) => change ?? []));
+  const status = STATUSES[rank] ?? 'problem';
+  return { status, says: says.join('; '), ...(changes.size > 0 && { change: [...changes].join('\n') }) };
+}
+
+const PINGS = 20;
+
+/**
+ * Asks a server `PINGS` times, one after the other. `timeoutMs` is what the server's clients are configured to wait.
+ * Stops early when that takes too long for a check.
+ */
+export async function latencyOf(
+  { limitMs }: Checklist,
+  ping: () => Promise<unknown>,
+  timeoutMs: number,
+  option: string,
+): Promise<Verdict> {
+  const tookMs: number[] = [];
+  const began = performance.now();
+  while (tookMs.length < PINGS && performance.now() - began < limitMs / 2) {
+    const sent = performance.now();
+    await ping();
+    tookMs.push(performance.now() - sent);
+  }
+  tookMs.sort((a, b) => a - b);
+  const p50 = tookMs[Math.floor(tookMs.length / 2)] ?? 0;
+  const max = tookMs.at(-1) ?? 0;
+  const says = `${tookMs.length} pings: p50 ${p50.toFixed(2)} ms, at most ${max.toFixed(2)} ms`;
+  const near = 'move the servers nearer to each other, or look at what else keeps this one busy';
+  if (max >= timeoutMs) return warning(`${says}: ${option} is ${timeoutMs}ms`, `${near}; or raise ${option}`);
+  return p50 * 10 > timeoutMs ? warning(`${says}: every miss of memory waits so long`, near) : ok(says);
+}
