@@ -48,12 +48,15 @@ export async function tryCommands(connection: RedisConnection): Promise<Verdict>
   );
   const failed = tried.flat();
   if (failed.length === 0) return ok('it reads, writes and runs scripts');
+  const names = failed.map(({ name }) => name).join(', ');
   const reasons = [...new Set(failed.map(({ reason }) => reason))];
-  const denied = reasons.some(reason => reason.includes('NOPERM'));
-  return problem(
-    `${failed.map(({ name }) => name).join(', ')} failed: ${reasons.join('; ')}`,
-    denied ? aclFor(prefix) : 'remove the cause that Redis names; its log says more',
-  );
+  const [denied] = reasons.filter(reason => reason.includes('NOPERM'));
+  return denied === undefined
+    ? problem(
+        `${names} failed: ${reasons.join('; ')}`,
+        'remove the cause that Redis names; its log says more',
+      )
+    : problem(`the ACL user may not do all of this: ${names} (first: ${denied})`, aclFor(prefix));
 }
 
 /** Tracks one master's keys as headrace does, by a pair of connections, for a moment. */

@@ -3,7 +3,7 @@
  * that is a master, Sentinels that agree on one, a cluster whose slots are all served.
  */
 import type { RedisNodeFacts } from './redis-node-check.js';
-import type { RedisMode, RedisNode, RedisTarget } from './redis-url.js';
+import { type RedisNode, type RedisTarget, showRedisTarget } from './redis-url.js';
 import { ok, problem, type Verdict, warning } from './tier-check.js';
 
 export interface FoundMasters {
@@ -11,22 +11,27 @@ export interface FoundMasters {
   readonly masters: readonly RedisNode[];
 }
 
-const SCHEMES: Readonly<Record<RedisMode, string>> = {
-  standalone: 'redis://host:port',
-  sentinel: 'redis+sentinel://host:26379/<name of the master>',
-  cluster: 'redis+cluster://host:port,host:port',
-};
 const SLOTS = 16_384;
 
 /** What the servers are must be what the URL takes them for. */
 export function judgeMode({ info }: RedisNodeFacts, target: RedisTarget): Verdict {
   const mode = info.get('redis_mode') ?? 'unknown';
   if (mode === target.mode) return ok(mode);
-  const scheme = Object.entries(SCHEMES).find(([name]) => name === mode)?.[1];
-  return problem(
-    `HEADRACE_REDIS_URL takes it for ${target.mode}, it is ${mode}`,
-    `HEADRACE_REDIS_URL=${scheme ?? 'of a Redis server'}${target.tls ? ' (with rediss)' : ''}`,
-  );
+  const change = `HEADRACE_REDIS_URL=${urlOf(target, mode)}`;
+  return problem(`HEADRACE_REDIS_URL takes it for ${target.mode}, it is ${mode}`, change);
+}
+
+/** The URL with another mode, without its secrets. */
+function urlOf(target: RedisTarget, mode: string): string {
+  const [first] = target.nodes;
+  switch (mode) {
+    case 'cluster':
+      return showRedisTarget({ ...target, mode });
+    case 'sentinel':
+      return showRedisTarget({ ...target, mode, masterName: '<name of the master>' });
+    default:
+      return showRedisTarget({ ...target, mode: 'standalone', nodes: first === undefined ? [] : [first] });
+  }
 }
 
 /** @throws Error when the servers do not answer any more. */
@@ -35,13 +40,13 @@ export function findMasters(asked: RedisNodeFacts, target: RedisTarget): Promise
   return target.mode === 'sentinel' ? ofSentinel(asked, target) : Promise.resolve(ofServer(asked, target));
 }
 
-function ofServer({ info }: RedisNodeFacts, { nodes }: RedisTarget): FoundMasters {
-  if (info.get('role') === 'master') return { verdict: ok('a master'), masters: nodes };
+function ofServer({ info }: RedisNodeFacts, target: RedisTarget): FoundMasters {
+  if (info.get('role') === 'master') return { verdict: ok('it is a master'), masters: target.nodes };
   const master = `${info.get('master_host')}:${info.get('master_port')}`;
   return {
     verdict: problem(
       `it is a replica of ${master}: it refuses writes`,
-      `HEADRACE_REDIS_URL=redis://${master}, or with Sentinel ${SCHEMES.sentinel}`,
+      `HEADRACE_REDIS_URL=redis://${master}; or name its Sentinels: ${urlOf(target, 'sentinel')}`,
     ),
     masters: [],
   };
@@ -53,7 +58,7 @@ async function ofSentinel({ client }: RedisNodeFacts, target: RedisTarget): Prom
   if (found === null) {
     const known = ((await client.call('SENTINEL', 'MASTERS')) as string[][]).map(fields => fields[1]);
     const names = known.length === 0 ? 'none' : known.join(', ');
-    const change = `put one of these names behind the hosts: ${SCHEMES.sentinel}`;
+    const change = `put one of these names behind the hosts: ${urlOf(target, 'sentinel')}`;
     return {
       verdict: problem(`the Sentinels know no master '${masterName}'; they know: ${names}`, change),
       masters: [],

@@ -48,8 +48,9 @@ export async function askRedisNode(
     const info = fieldsOf(await client.info());
     return { name, client, info, config: await settingsOf(client) };
   } catch (error) {
-    client.disconnect();
-    return { name, ...explain(cause ?? error, isConnected) };
+    // To disconnect what has ended would start a timer of the client, which nothing ends before its time.
+    if (client.status !== 'end') client.disconnect();
+    return { name, ...explain(cause ?? error, isConnected, target.tls) };
   }
 }
 
@@ -86,6 +87,7 @@ function fieldsOf(info: string): ReadonlyMap<string, string> {
   return new Map(lines.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
 }
 
+const TLS = 'redis:// is without TLS, rediss:// with it; ?ca= names the certificates to trust';
 const WHERE = 'set HEADRACE_REDIS_URL to where Redis is';
 
 /** Looked for in order, in the error's code and message. */
@@ -103,15 +105,11 @@ const CAUSES: readonly (readonly [form: RegExp, reason: string, change: string])
     'the ACL user may not run INFO, so nothing can be checked',
     'allow it: ACL SETUSER <user> +info +config|get',
   ],
-  [
-    /SSL|TLS|certificate|wrong version number|EPROTO/i,
-    'TLS fails',
-    'redis:// is without TLS, rediss:// with it; ?ca= names the certificates to trust',
-  ],
+  [/SSL|TLS|certificate|wrong version number|EPROTO/i, 'TLS fails', TLS],
   [/LOADING/, 'it is loading its data from disk', 'wait, then ask again'],
 ];
 
-function explain(error: unknown, isConnected: boolean): Omit<RedisNodeFailure, 'name'> {
+function explain(error: unknown, isConnected: boolean, isTls: boolean): Omit<RedisNodeFailure, 'name'> {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const message = error instanceof Error ? error.message : String(error);
   if (isConnected && /timed? ?out|timeout/i.test(message)) {
@@ -120,10 +118,13 @@ function explain(error: unknown, isConnected: boolean): Omit<RedisNodeFailure, '
       change: 'see whether its process is stopped, swaps or runs a slow command; else restart it',
     };
   }
+  if (isTls && code === 'ETIMEDOUT') {
+    return { reason: 'no TLS connection can be made: nobody answers, or not in TLS', change: TLS };
+  }
   const [, reason, change] = CAUSES.find(([form]) => form.test(`${code} ${message}`)) ?? [];
   if (reason !== undefined && change !== undefined) return { reason: `${reason} (${message})`, change };
   return {
     reason: redisError(error).message,
-    change: `see the log of that server, and whether it is Redis; or ${WHERE}`,
+    change: `see the log of that server, and whether it is Redis, perhaps with TLS (rediss://); or ${WHERE}`,
   };
 }

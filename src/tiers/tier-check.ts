@@ -53,7 +53,9 @@ export class Checklist {
     } catch (error) {
       verdict = problem(error instanceof Error ? error.message : String(error), change);
     }
-    this.findings.push({ part: this.#part, check: name, ...verdict });
+    // Messages of servers can have several lines.
+    const says = verdict.says.trim().replace(/\s*\n\s*/g, ' ');
+    this.findings.push({ part: this.#part, check: name, ...verdict, says });
     return verdict.status !== 'problem';
   }
 }
