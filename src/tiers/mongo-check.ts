@@ -9,7 +9,7 @@ import type { Db, Document } from 'mongodb';
 import { MongoConnection, type MongoTuning } from './mongo-connection.js';
 import { judgeIndexes, judgeReplication, judgeVersion } from './mongo-settings-check.js';
 import { optionsOfUrl } from './mongo-url.js';
-import { Checklist, type Finding, latencyOf, ok, problem, type Verdict } from './tier-check.js';
+import { Checklist, type Finding, judgeLatency, ok, problem, type Verdict } from './tier-check.js';
 
 export interface MongoCheckOptions {
   readonly url: string;
@@ -28,6 +28,7 @@ interface ServerFacts {
 
 /** Of a check's time, for the driver to find the server. */
 const SELECTION_SHARE = 0.8;
+const PINGS_SHARE = 0.5;
 const LOOK = 'look at the log of MongoDB';
 
 export async function checkMongo(options: MongoCheckOptions): Promise<readonly Finding[]> {
@@ -57,7 +58,8 @@ export async function checkMongo(options: MongoCheckOptions): Promise<readonly F
     await check('write concern', () => tryWrite(database, url));
     await check('indexes', () => judgeIndexes(database, ferretDb !== undefined));
     const ping = () => database.command({ ping: 1 });
-    await check('latency', () => latencyOf(list, ping, timeoutMs, 'HEADRACE_MONGODB_TIMEOUT'));
+    const latency = { timeoutMs, option: 'HEADRACE_MONGODB_TIMEOUT', limitMs: PINGS_SHARE * limitMs };
+    await check('latency', () => judgeLatency([['', ping]], latency));
     return list.findings;
   } finally {
     // Closing waits for what a server that hangs does not answer.

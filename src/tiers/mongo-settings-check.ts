@@ -30,7 +30,7 @@ export function judgeReplication(hello: Document, ferretDb: string | undefined):
   if (setName === undefined) return warning(`standalone; ${one}`, initiate);
   const data = ((hello['hosts'] ?? []) as unknown[]).length + ((hello['passives'] ?? []) as unknown[]).length;
   const arbiters = ((hello['arbiters'] ?? []) as unknown[]).length;
-  const says = `replica set ${setName}: ${data} members with data${arbiters > 0 ? `, ${arbiters} arbiters` : ''}`;
+  const says = `replica set ${setName}, members with data: ${data}${arbiters > 0 ? `, arbiters: ${arbiters}` : ''}`;
   if (data === 1) return warning(`${says}; ${one}`, 'add two members: rs.add(…)');
   const majority = Math.floor((data + arbiters) / 2) + 1;
   if (majority < data) return ok(says);
@@ -53,7 +53,7 @@ export async function judgeIndexes(database: Db, isFerretDb: boolean): Promise<V
   const lacking = isFerretDb
     ? ', but no TTL: FerretDB has none, expired records stay until they are deleted'
     : '';
-  return ok(`${views.length} collections of views have theirs${lacking}`);
+  return ok(`those of all views are there (${views.length})${lacking}`);
 }
 
 async function missingIndexes(database: Db, name: string, isFerretDb: boolean): Promise<string[]> {

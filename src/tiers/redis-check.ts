@@ -20,7 +20,7 @@ import { parseRedisUrl, type RedisNode, type RedisTarget, showRedisTarget } from
 import {
   Checklist,
   type Finding,
-  latencyOf,
+  judgeLatency,
   ok,
   problem,
   type Verdict,
@@ -39,6 +39,7 @@ export interface RedisCheckOptions {
 
 /** Of a check's time, for each of the two things that a server is asked when it is connected to. */
 const NODE_SHARE = 0.4;
+const PINGS_SHARE = 0.5;
 const LOOK = 'look at the log of Redis';
 
 export async function checkRedis(options: RedisCheckOptions): Promise<readonly Finding[]> {
@@ -181,8 +182,12 @@ class RedisCheck {
     await each('memory', node => judgeMemory(node, role));
     await each('persistence', node => judgePersistence(node, role));
     await each('replicas', node => judgeReplicas(node, role));
-    await each('latency', node =>
-      latencyOf(this.#list, () => node.client.ping(), timeoutMs, 'HEADRACE_REDIS_TIMEOUT'),
+    const latency = { timeoutMs, option: 'HEADRACE_REDIS_TIMEOUT', limitMs: PINGS_SHARE * limitMs };
+    await this.#list.check('latency', LOOK, () =>
+      judgeLatency(
+        masters.map(({ name, client }) => [name, () => client.ping()]),
+        latency,
+      ),
     );
   }
 }

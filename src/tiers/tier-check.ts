@@ -82,7 +82,7 @@ export function worstOf(verdicts: readonly (readonly [server: string, Verdict])[
   for (const [server, { says }] of worst) servers.set(says, [...(servers.get(says) ?? []), server]);
   const says = [...servers].map(([text, names]) => {
     if (verdicts.length === 1) return text;
-    return `${text} (${names.length === verdicts.length ? `each of ${names.length} masters` : names.join(', ')})`;
+    return `${text} (${names.length === verdicts.length ? `each of ${names.length} servers` : names.join(', ')})`;
   });
   const changes = new Set(worst.flatMap(([, { change }]) => change ?? []));
   const status = STATUSES[rank] ?? 'problem';
@@ -91,28 +91,45 @@ export function worstOf(verdicts: readonly (readonly [server: string, Verdict])[
 
 const PINGS = 20;
 
-/**
- * Asks a server `PINGS` times, one after the other. `timeoutMs` is what the server's clients are configured to wait.
- * Stops early when that takes too long for a check.
- */
-export async function latencyOf(
-  { limitMs }: Checklist,
-  ping: () => Promise<unknown>,
-  timeoutMs: number,
-  option: string,
+export interface LatencyOptions {
+  /** What clients of the servers are configured to wait, and the option that says so. */
+  readonly timeoutMs: number;
+  readonly option: string;
+  /** Pings take no longer than this together. */
+  readonly limitMs: number;
+}
+
+/** Asks each server `PINGS` times, one after the other, all servers beside each other. Tells of the slowest. */
+export async function judgeLatency(
+  servers: readonly (readonly [server: string, ping: () => Promise<unknown>])[],
+  { timeoutMs, option, limitMs }: LatencyOptions,
 ): Promise<Verdict> {
+  const measured = await Promise.all(
+    servers.map(async ([server, ping]) => ({ server, ...(await latencyOf(ping, limitMs)) })),
+  );
+  const p50 = Math.max(...measured.map(({ p50Ms }) => p50Ms));
+  const max = Math.max(...measured.map(({ maxMs }) => maxMs));
+  const slowest = measured.find(({ p50Ms }) => p50Ms === p50)?.server;
+  const where = servers.length === 1 ? '' : ` (slowest of ${servers.length} servers: ${slowest})`;
+  const says = `${PINGS} pings: p50 ${p50.toFixed(2)} ms, at most ${max.toFixed(2)} ms${where}`;
+  const near = 'move the servers nearer to each other, or see what else keeps this one busy';
+  if (max >= timeoutMs) {
+    return warning(`${says}; ${option} is ${timeoutMs}ms`, `${near}; or raise ${option}`);
+  }
+  return p50 * 10 > timeoutMs ? warning(`${says}; each miss of memory waits so long`, near) : ok(says);
+}
+
+async function latencyOf(
+  ping: () => Promise<unknown>,
+  limitMs: number,
+): Promise<{ p50Ms: number; maxMs: number }> {
   const tookMs: number[] = [];
   const began = performance.now();
-  while (tookMs.length < PINGS && performance.now() - began < limitMs / 2) {
+  while (tookMs.length < PINGS && performance.now() - began < limitMs) {
     const sent = performance.now();
     await ping();
     tookMs.push(performance.now() - sent);
   }
   tookMs.sort((a, b) => a - b);
-  const p50 = tookMs[Math.floor(tookMs.length / 2)] ?? 0;
-  const max = tookMs.at(-1) ?? 0;
-  const says = `${tookMs.length} pings: p50 ${p50.toFixed(2)} ms, at most ${max.toFixed(2)} ms`;
-  const near = 'move the servers nearer to each other, or look at what else keeps this one busy';
-  if (max >= timeoutMs) return warning(`${says}: ${option} is ${timeoutMs}ms`, `${near}; or raise ${option}`);
-  return p50 * 10 > timeoutMs ? warning(`${says}: every miss of memory waits so long`, near) : ok(says);
+  return { p50Ms: tookMs[Math.floor(tookMs.length / 2)] ?? 0, maxMs: tookMs.at(-1) ?? 0 };
 }
