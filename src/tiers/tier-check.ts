@@ -111,7 +111,8 @@ export async function judgeLatency(
   const max = Math.max(...measured.map(({ maxMs }) => maxMs));
   const slowest = measured.find(({ p50Ms }) => p50Ms === p50)?.server;
   const where = servers.length === 1 ? '' : ` (slowest of ${servers.length} servers: ${slowest})`;
-  const says = `${PINGS} pings: p50 ${p50.toFixed(2)} ms, at most ${max.toFixed(2)} ms${where}`;
+  const count = Math.min(...measured.map(({ pings }) => pings));
+  const says = `${count} pings: p50 ${p50.toFixed(2)} ms, at most ${max.toFixed(2)} ms${where}`;
   const near = 'move the servers nearer to each other, or see what else keeps this one busy';
   if (max >= timeoutMs) {
     return warning(`${says}; ${option} is ${timeoutMs}ms`, `${near}; or raise ${option}`);
@@ -122,7 +123,7 @@ export async function judgeLatency(
 async function latencyOf(
   ping: () => Promise<unknown>,
   limitMs: number,
-): Promise<{ p50Ms: number; maxMs: number }> {
+): Promise<{ pings: number; p50Ms: number; maxMs: number }> {
   const tookMs: number[] = [];
   const began = performance.now();
   while (tookMs.length < PINGS && performance.now() - began < limitMs) {
@@ -131,5 +132,6 @@ async function latencyOf(
     tookMs.push(performance.now() - sent);
   }
   tookMs.sort((a, b) => a - b);
-  return { p50Ms: tookMs[Math.floor(tookMs.length / 2)] ?? 0, maxMs: tookMs.at(-1) ?? 0 };
+  const p50Ms = tookMs[Math.floor(tookMs.length / 2)] ?? 0;
+  return { pings: tookMs.length, p50Ms, maxMs: tookMs.at(-1) ?? 0 };
 }
