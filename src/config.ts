@@ -286,6 +286,15 @@ function withoutPassword(given: string): string {
   return given.replace(/^([^/]*\/\/[^/@]*:)[^/]*@/, '$1***@');
 }
 
+export type RecordStoreName = Exclude<Config['recordStore'], 'auto'>;
+
+/** Where records are kept for good. */
+export function recordStoreOf({ recordStore, redisUrl, mongodbUrl }: Config): RecordStoreName {
+  if (recordStore !== 'auto') return recordStore;
+  if (mongodbUrl !== '') return 'mongodb';
+  return redisUrl === '' ? 'lmdb' : 'redis';
+}
+
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

@@ -1,18 +1,10 @@
 /** What the configuration makes of the stores: which keeps the records and why, and who tells of changes made elsewhere. */
 import { formatDuration } from '../base/duration.js';
-import type { Config } from '../config.js';
+import { type Config, recordStoreOf } from '../config.js';
 import { Checklist, type Finding, ok, problem, type Verdict, warning } from '../tiers/tier-check.js';
-
-export type RecordStoreName = Exclude<Config['recordStore'], 'auto'>;
 
 const NAMES = { lmdb: 'LMDB', redis: 'Redis', mongodb: 'MongoDB' } as const;
 const URLS = { redis: 'HEADRACE_REDIS_URL', mongodb: 'HEADRACE_MONGODB_URL' } as const;
-
-export function recordStoreOf({ recordStore, redisUrl, mongodbUrl }: Config): RecordStoreName {
-  if (recordStore !== 'auto') return recordStore;
-  if (mongodbUrl !== '') return 'mongodb';
-  return redisUrl === '' ? 'lmdb' : 'redis';
-}
 
 export async function checkStores(config: Config, limitMs: number): Promise<readonly Finding[]> {
   const list = new Checklist('records', limitMs);

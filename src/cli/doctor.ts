@@ -3,13 +3,21 @@
  * change. It changes nothing itself. Parts are looked at beside each other, the checks of one part in turn; each check
  * has a time limit, and a server that is silent is a problem like any other.
  */
-import { type Config, ConfigError, type Given, optionRows, printConfig, readConfig } from '../config.js';
+import {
+  type Config,
+  ConfigError,
+  type Given,
+  optionRows,
+  printConfig,
+  readConfig,
+  recordStoreOf,
+} from '../config.js';
 import { checkDataDir } from '../tiers/data-dir-check.js';
 import { checkMongo } from '../tiers/mongo-check.js';
 import { checkRedis } from '../tiers/redis-check.js';
 import type { Finding } from '../tiers/tier-check.js';
 import { checkMachine } from './doctor-machine.js';
-import { checkStores, recordStoreOf } from './doctor-stores.js';
+import { checkStores } from './doctor-stores.js';
 
 export { reportJson, reportText } from './doctor-report.js';
 

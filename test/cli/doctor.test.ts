@@ -305,7 +305,7 @@ describe('the stores', () => {
   const cases: readonly (readonly [Given, store: RegExp, coherence: RegExp])[] = [
     [{}, /^ok LMDB in HEADRACE_DATA_DIR, since neither/, /^ok one server/],
     [{ redisUrl }, /^ok Redis, since/, /^ok Redis tells/],
-    [{ mongodbUrl }, /^ok MongoDB, since/, /^warning without Redis .* for 1s longer/],
+    [{ mongodbUrl }, /^ok MongoDB, since/, /^warning without Redis .* for 15s longer/],
     [{ redisUrl, mongodbUrl }, /^ok MongoDB, since/, /^ok Redis tells/],
     [{ redisUrl, recordStore: 'lmdb' }, /^ok LMDB, as/, /^warning servers that share this Redis/],
     [{ redisUrl, mongodbUrl, recordStore: 'redis' }, /^warning Redis, as .* not used/, /^ok Redis tells/],
