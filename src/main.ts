@@ -225,6 +225,7 @@ async function openLanes(
       onEvent: event => {
         if (event.kind === 'views-changed') onViewsChanged();
         else if (event.kind === 'failed') log.error(event, 'a lane failed');
+        else if (event.kind === 'notice') log[event.level]({ lane: event.lane }, event.message);
         else log.warn(event, 'a lane changed');
       },
     });

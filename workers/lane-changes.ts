@@ -8,7 +8,7 @@ const HEARTBEAT_MS = 500;
 const HEARTBEAT_TIMEOUT_MS = 500;
 
 export interface Followers {
-  readonly notify: (message: string) => void;
+  readonly notify: (message: string, level?: 'info' | 'warn') => void;
   /** The catalog of views may have changed; in one lane only. */
   readonly onCatalog: (() => void) | undefined;
 }
@@ -35,7 +35,7 @@ export function followChanges(
         },
         onRestored: () => {
           coherence.restored();
-          notify('redis tells of changes');
+          notify('redis tells of changes', 'info');
           onCatalogToo();
         },
       },

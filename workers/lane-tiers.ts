@@ -43,7 +43,7 @@ export interface LaneTiersOptions {
   readonly clock: Clock;
   readonly inspector: RecordInspector;
   /** For the operator's log. */
-  readonly notify: (message: string) => void;
+  readonly notify: (message: string, level?: 'info' | 'warn') => void;
 }
 
 export interface LaneTiers {
@@ -212,7 +212,7 @@ function guarded(
 ): Tier {
   const { breaker, breakers }: SharedStores = data.shared;
   const onChange = ({ tier: name, from, to }: BreakerChange) =>
-    notify(`the circuit breaker of ${name} was ${from} and is ${to}`);
+    notify(`the circuit breaker of ${name} was ${from} and is ${to}`, to === 'open' ? 'warn' : 'info');
   return guardTier(tier, {
     readTimeoutMs,
     writeTimeoutMs,

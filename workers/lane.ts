@@ -175,8 +175,8 @@ function startHousekeeping({ cleaner, catalog }: LaneTiers): { stop(): Promise<v
   };
 }
 
-function notify(message: string): void {
-  parentPort?.postMessage({ kind: 'notice', message } satisfies LaneNotice);
+function notify(message: string, level: 'info' | 'warn' = 'warn'): void {
+  parentPort?.postMessage({ kind: 'notice', level, message } satisfies LaneNotice);
 }
 
 /** Other servers have changed the catalog: the front reads it again. */
