@@ -57,8 +57,12 @@ export class Coherence {
 
   /** Until when a copy may be served of what expires then. */
   servedUntil(expiresAtMs: number): number {
-    if (this.#isWhole) return expiresAtMs;
-    return Math.min(expiresAtMs, this.#parts.clock.now() + this.#parts.staleMaxMs);
+    return Math.min(expiresAtMs, this.#parts.clock.now() + this.keptMsMax);
+  }
+
+  /** How long anything may be kept from now on. */
+  get keptMsMax(): number {
+    return this.#isWhole ? Number.POSITIVE_INFINITY : this.#parts.staleMaxMs;
   }
 
   /** A record was changed by this lane: to be told when the store of record has it, or may have it. */
