@@ -79,6 +79,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
   const amends = amendsOf(tiers, inspector);
   const chain = new TierChain(levels, inspector, {
+    mayCopy: () => coherence.isWhole,
     onMissed: (tier, keys) => {
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
       else amends?.owe(keys);

@@ -5,6 +5,8 @@
  * served; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
  * only when the last one, the store of record, fails is it unknown whether a record exists.
  *
+ * Copies on local disk are made only where somebody tells of changes (`mayCopy`), and of what has not changed since.
+ *
  * A write goes to the store of record first. Once it is durable there, nothing makes it fail any more: a tier above that
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
  */
@@ -43,10 +45,21 @@ export interface ReadOptions {
   readonly mayKeep: (place: number) => boolean;
 }
 
+export interface WriteOptions {
+  readonly deadlineMs?: number;
+  /** Whether a copy of the write at this place may still be kept on this server: its key has not changed elsewhere. */
+  readonly mayKeep?: (place: number) => boolean;
+}
+
 export interface ChainOptions {
+  /** Whether copies on local disk may be made now. Default: always. */
+  readonly mayCopy?: () => boolean;
   /** Told of keys that a tier above the store of record could not take. */
   readonly onMissed?: (tier: Tier['name'], keys: readonly Uint8Array[]) => void;
 }
+
+/** Equal to none: what is of it is not kept, and nothing older either. */
+const NO_ERA = Number.NaN;
 
 export class TierChain {
   readonly #levels: readonly Level[];
@@ -66,21 +79,32 @@ export class TierChain {
   /** By key, in order. Answers at once when the tiers do. */
   getMany(keys: readonly Uint8Array[], options: ReadOptions): Found[] | Promise<Found[]> {
     const found: Found[] = new Array(keys.length).fill(undefined);
-    const eras = this.#levels.map(({ era }) => era?.());
+    const eras = this.#eras();
     return this.#ask({ level: 0, keys, places: keys.map((_, place) => place), found, eras, options });
   }
 
   /** Resolves when the store of record has the writes and the tiers above have had their time to take them. */
-  async putMany(writes: readonly TierWrite[], deadlineMs?: number): Promise<readonly (Version | null)[]> {
+  async putMany(
+    writes: readonly TierWrite[],
+    { deadlineMs, mayKeep = () => true }: WriteOptions = {},
+  ): Promise<readonly (Version | null)[]> {
     const record = this.#levels.at(-1);
     if (record === undefined) return writes.map(() => null);
     const upper = this.#levels.slice(0, -1);
-    const eras = upper.map(({ era }) => era?.());
+    const eras = this.#eras();
     try {
       const results = await record.tier.putMany(writes, deadlineMs);
-      const applied = writes.filter((_, index) => results[index] === null);
+      const applied = writes.flatMap((write, place) =>
+        results[place] === null ? [{ write, mayKeep: mayKeep(place) }] : [],
+      );
       if (applied.length > 0 && upper.length > 0) {
-        const copied = upper.map(({ tier }, level) => this.#copy(tier, applied, eras[level]));
+        const copied = upper.map(({ tier }, level) => {
+          const era = eras[level];
+          return this.#copy(
+            tier,
+            era === undefined ? applied.map(({ write }) => write) : fillsIn(era, applied),
+          );
+        });
         // What other servers read is waited for; a copy on this server's disk hides what it replaces at once.
         await Promise.all(copied.filter((_, level) => eras[level] === undefined));
       }
@@ -118,19 +142,27 @@ export class TierChain {
   #take(question: Question, values: readonly (Uint8Array | undefined)[]): Found[] | Promise<Found[]> {
     const { level, keys, places, found, options } = question;
     const missing: number[] = [];
-    const fills: TierWrite[] = [];
+    const fills: Fill[] = [];
     for (let index = 0; index < places.length; index++) {
       const place = places[index] as number;
       const value = values[index];
       if (value === undefined || !this.#isUsable(value, options.nowMs)) missing.push(place);
       else {
         found[place] = value;
-        if (level > 0 && options.mayKeep(place))
-          fills.push({ key: keys[place] as Uint8Array, value, version: this.#inspector.version(value) });
+        if (level > 0) {
+          const write = { key: keys[place] as Uint8Array, value, version: this.#inspector.version(value) };
+          fills.push({ write, mayKeep: options.mayKeep(place) });
+        }
       }
     }
     if (fills.length > 0) this.#fill(question, fills);
     return this.#ask({ ...question, level: level + 1, places: missing });
+  }
+
+  /** By level, for what is asked or written from now on. */
+  #eras(): (number | undefined)[] {
+    const mayCopy = this.#options.mayCopy?.() ?? true;
+    return this.#levels.map(({ era }) => era && (mayCopy ? era() : NO_ERA));
   }
 
   #isUsable(value: Uint8Array, nowMs: number): boolean {
@@ -142,18 +174,20 @@ export class TierChain {
   }
 
   /** Copies to the tiers above. Nobody waits for it; the larger version wins there as well. */
-  #fill({ level, eras }: Question, writes: readonly TierWrite[]): void {
+  #fill({ level, eras }: Question, fills: readonly Fill[]): void {
     this.#levels.slice(0, level).forEach(({ tier }, upper) => {
-      tier.putMany(inEra(writes, eras[upper])).catch(() => {
+      const writes = fillsIn(eras[upper], fills);
+      if (writes.length === 0) return;
+      tier.putMany(writes).catch(() => {
         this.failures++;
       });
     });
   }
 
   /** Copies what was written here: a tier that cannot take it must not go on with what it has. */
-  async #copy(tier: Tier, writes: readonly TierWrite[], era: number | undefined): Promise<void> {
+  async #copy(tier: Tier, writes: readonly TierWrite[]): Promise<void> {
     try {
-      await tier.putMany(inEra(writes, era));
+      await tier.putMany(writes);
     } catch {
       this.failures++;
       this.#missed(tier, writes);
@@ -168,8 +202,16 @@ export class TierChain {
   }
 }
 
-function inEra(writes: readonly TierWrite[], era: number | undefined): readonly TierWrite[] {
-  return era === undefined ? writes : writes.map(write => ({ ...write, era }));
+/** What a tier above is given: of copies on local disk, also what must not be kept, as it replaces what is older. */
+function fillsIn(era: number | undefined, fills: readonly Fill[]): TierWrite[] {
+  if (era === undefined) return fills.flatMap(({ write, mayKeep }) => (mayKeep ? [write] : []));
+  return fills.map(({ write, mayKeep }) => ({ ...write, era: mayKeep ? era : NO_ERA }));
+}
+
+/** A copy for the tiers above. */
+interface Fill {
+  readonly write: TierWrite;
+  readonly mayKeep: boolean;
 }
 
 interface Question {

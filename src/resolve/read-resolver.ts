@@ -16,7 +16,7 @@ import { type Found, type TierChain, UNAVAILABLE } from './chain.js';
 import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
 import type { FencePass } from './key-fence.js';
-import type { LaneCache } from './lane-cache.js';
+import { dropOlder, type LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -182,11 +182,13 @@ export class ReadResolver {
   /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */
   #keep(wanted: Wanted, found: Found): void {
     if (found === UNAVAILABLE) return;
-    const { cache, coherence, inspector, negative, clock } = this.#parts;
+    const { cache, coherence, inspector, negative, views, clock } = this.#parts;
     const { name, lane, id, pass } = wanted;
+    const { slot, uid } = lane.view;
     if (found === undefined) negative.settle(name, pass, clock.now(), coherence.keptMsMax);
     else if (this.#mayKeep(wanted))
-      cache.put(lane.view.slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
+      cache.put(slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
+    else if (views.find(uid) !== undefined) dropOlder(cache, slot, id, inspector.version(found));
   }
 
   /** Not when the view was dropped or the record changed since it was asked for. */
