@@ -168,8 +168,10 @@ export class ReadResolver {
     }
   }
 
-  #land(message: Message, wanted: Wanted, found: Found, keep: boolean): void {
-    if (keep) this.#keep(wanted, found);
+  #land(message: Message, wanted: Wanted, landed: Found, keep: boolean): void {
+    if (keep) this.#keep(wanted, landed);
+    // The flight may have begun while the record's time was not over yet.
+    const found = this.#isOver(landed, message.nowMs) ? undefined : landed;
     if (found === undefined) this.misses++;
     else if (found !== UNAVAILABLE) this.tierHits++;
     const row =
@@ -195,6 +197,10 @@ export class ReadResolver {
   #mayKeep({ name, lane, pass }: Wanted): boolean {
     const { views, negative } = this.#parts;
     return views.find(lane.view.uid) !== undefined && negative.isGood(name, pass);
+  }
+
+  #isOver(found: Found, nowMs: number): boolean {
+    return typeof found === 'object' && this.#parts.inspector.expiresAt(found) <= nowMs;
   }
 
   #rowOf(record: Uint8Array): Row {
