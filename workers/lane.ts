@@ -80,6 +80,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const amends = amendsOf(tiers, inspector);
   const chain = new TierChain(levels, inspector, {
     mayCopy: () => coherence.isWhole,
+    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
     onMissed: (tier, keys) => {
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
       else amends?.owe(keys);
@@ -100,7 +101,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   });
 
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
+  const amending = setInterval(() => amends?.run(), AMEND_MS).unref();
   const unfollow = followChanges(tiers, coherence, {
     notify,
     onCatalog: lane === 0 ? tellOfViews : undefined,

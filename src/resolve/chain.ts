@@ -56,6 +56,8 @@ export interface ChainOptions {
   readonly mayCopy?: () => boolean;
   /** Told of keys that a tier above the store of record could not take. */
   readonly onMissed?: (tier: Tier['name'], keys: readonly Uint8Array[]) => void;
+  /** Whether the tier still lacks what was written of the key: it is not asked for it. */
+  readonly isMissed?: (tier: Tier['name'], key: Uint8Array) => boolean;
 }
 
 /** Equal to none: what is of it is not kept, and nothing older either. */
@@ -120,6 +122,8 @@ export class TierChain {
     const { level, keys, places, found, options } = question;
     const tier = this.#levels[level]?.tier;
     if (tier === undefined || places.length === 0) return found;
+    const asked = this.#askable(tier, question);
+    if (asked.length === 0) return this.#ask({ ...question, level: level + 1 });
     const isLast = level === this.#levels.length - 1;
     const failed = () => {
       this.failures++;
@@ -128,23 +132,34 @@ export class TierChain {
     };
     try {
       const answer = tier.getMany(
-        places.map(place => keys[place] as Uint8Array),
+        asked.map(place => keys[place] as Uint8Array),
         options.deadlineMs,
       );
       return answer instanceof Promise
-        ? answer.then(values => this.#take(question, values), failed)
-        : this.#take(question, answer);
+        ? answer.then(values => this.#take(question, asked, values), failed)
+        : this.#take(question, asked, answer);
     } catch {
       return failed();
     }
   }
 
-  #take(question: Question, values: readonly (Uint8Array | undefined)[]): Found[] | Promise<Found[]> {
+  /** The places of the keys that the tier is asked for. */
+  #askable({ name }: Tier, { keys, places }: Question): readonly number[] {
+    const { isMissed } = this.#options;
+    const isAskable = (place: number) => isMissed?.(name, keys[place] as Uint8Array) !== true;
+    return places.every(isAskable) ? places : places.filter(isAskable);
+  }
+
+  #take(
+    question: Question,
+    asked: readonly number[],
+    values: readonly (Uint8Array | undefined)[],
+  ): Found[] | Promise<Found[]> {
     const { level, keys, places, found, options } = question;
-    const missing: number[] = [];
+    const missing = asked === places ? [] : places.filter(place => !asked.includes(place));
     const fills: Fill[] = [];
-    for (let index = 0; index < places.length; index++) {
-      const place = places[index] as number;
+    for (let index = 0; index < asked.length; index++) {
+      const place = asked[index] as number;
       const value = values[index];
       if (value === undefined || !this.#isUsable(value, options.nowMs)) missing.push(place);
       else {
