@@ -2,9 +2,10 @@
  * Puts right what a tier above the store of record missed: keys that were written, or may have been, while the tier could
  * not take them. Until then it may hold an older value.
  *
- * Such keys are read again from the store of record and put into the tier, where the larger version wins; what the store
- * does not have is removed from the tier. Tried again until it works, a bounded number of keys at a time. The number that is
- * remembered is bounded too; the oldest go first, and are left to their TTL.
+ * As long as a key is owed, this server does not ask that tier for it. Such keys are read again from the store of record
+ * and put into the tier, where the larger version wins; what the store does not have is removed from the tier. Tried again
+ * until it works, a bounded number of keys at a time. The number that is remembered is bounded too; the oldest go first,
+ * and are left to their TTL.
  */
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -38,9 +39,14 @@ export class Amends {
     return this.#keys.size;
   }
 
+  /** Whether the tier may hold an older value of the key than the store of record. */
+  owes(key: Uint8Array): boolean {
+    return this.#keys.size > 0 && this.#keys.has(nameOf(key));
+  }
+
   owe(keys: readonly Uint8Array[]): void {
     for (const key of keys) {
-      const name = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+      const name = nameOf(key);
       // Again at the end: what failed just now is not the first to be given up.
       this.#keys.delete(name);
       this.#keys.set(name, Uint8Array.from(key));
@@ -64,18 +70,14 @@ export class Amends {
 
   /** False when there was nothing to do, or it could not be done now. */
   async #step(): Promise<boolean> {
-    const names: string[] = [];
     const keys: Uint8Array[] = [];
-    for (const [name, key] of this.#keys) {
-      names.push(name);
+    for (const key of this.#keys.values()) {
       keys.push(key);
       if (keys.length === STEP_KEYS) break;
     }
     const [first] = keys;
     if (first === undefined) return false;
     const { tier, record, inspector } = this.#parts;
-    // What is owed anew while this is under way is owed still.
-    for (const name of names) this.#keys.delete(name);
     try {
       // The store of record is not bothered while the tier is away.
       await tier.getMany([first]);
@@ -90,10 +92,19 @@ export class Amends {
       });
       if (writes.length > 0) await tier.putMany(writes);
       if (gone.length > 0) await tier.deleteMany(gone);
+      for (const key of keys) {
+        const name = nameOf(key);
+        // What was owed anew while this was under way is owed still.
+        if (this.#keys.get(name) === key) this.#keys.delete(name);
+      }
       return true;
     } catch {
       this.owe(keys);
       return false;
     }
   }
+}
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }

@@ -8,10 +8,12 @@
  * copied meanwhile expires so soon. When changes are told of again all copies go, for some may have changed unnoticed.
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
- * reading. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
+ * reading. Nor is what is being written when its key changes elsewhere: the news may be of something newer, and overtake
+ * the store's answer. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
  */
 import type { Clock } from '../base/clock.js';
 import { idOfStorageKey, viewUidOfStorageKey } from '../base/keys.js';
+import { type FencePass, KeyFence } from './key-fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
@@ -46,6 +48,8 @@ export function keyName(viewUid: number, id: string): string {
 
 export class Coherence {
   readonly #parts: CoherenceParts;
+  /** Of changes elsewhere alone. */
+  readonly #news = new KeyFence();
   #isWhole: boolean;
   /** The copies from before the loss are still served. */
   #cancel: (() => void) | undefined;
@@ -64,8 +68,22 @@ export class Coherence {
 
   /** Until when a copy may be served of what expires then. */
   servedUntil(expiresAtMs: number): number {
-    if (this.#isWhole) return expiresAtMs;
-    return Math.min(expiresAtMs, this.#parts.clock.now() + this.#parts.staleMaxMs);
+    return Math.min(expiresAtMs, this.#parts.clock.now() + this.keptMsMax);
+  }
+
+  /** How long anything may be kept from now on. */
+  get keptMsMax(): number {
+    return this.#isWhole ? Number.POSITIVE_INFINITY : this.#parts.staleMaxMs;
+  }
+
+  /** Before a key is written; the pass goes to `isNewest`. */
+  beginWrite(name: string): FencePass {
+    return this.#news.begin(name);
+  }
+
+  /** Whether nothing was heard of the key since: what was written then may be kept. */
+  isNewest(name: string, pass: FencePass): boolean {
+    return this.#news.isGood(name, pass);
   }
 
   /** A record was changed by this lane: to be told when the store of record has it, or may have it. */
@@ -83,6 +101,7 @@ export class Coherence {
       const view = views.find(viewUidOfStorageKey(key))?.view;
       const id = idOfStorageKey(key);
       if (view === undefined || !cache.owns(view.slot, id)) continue;
+      this.#news.changed(keyName(view.uid, id));
       this.changedHere(view.uid, id);
       cache.remove(view.slot, id);
       dropped.push(key);
@@ -94,6 +113,7 @@ export class Coherence {
   /** Any record may have changed. */
   everythingChanged(): void {
     const { views, negative, flights, copies, emptySlot } = this.#parts;
+    this.#news.allChanged();
     negative.clear();
     flights.forgetAll();
     copies?.newEra();

@@ -60,9 +60,10 @@ export class NegativeEntries {
     return this.#fence.isGood(name, pass);
   }
 
-  /** No tier has the key, all of them having been asked. True when that is remembered. */
-  settle(name: string, pass: FencePass, nowMs: number): boolean {
-    const { ttlMs, entriesMax } = this.#options;
+  /** No tier has the key, all of them having been asked. True when that is remembered, for `msMax` at most. */
+  settle(name: string, pass: FencePass, nowMs: number, msMax = Number.POSITIVE_INFINITY): boolean {
+    const { entriesMax } = this.#options;
+    const ttlMs = Math.min(this.#options.ttlMs, msMax);
     if (ttlMs === 0 || !this.#fence.isGood(name, pass)) return false;
     this.#old.delete(name);
     this.#young.set(name, nowMs + ttlMs);

@@ -21,9 +21,10 @@ import {
 } from '../lanes/messages.js';
 import { encodeTombstone, withVersion } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
-import type { Coherence } from './coherence.js';
+import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
-import type { LaneCache } from './lane-cache.js';
+import type { FencePass } from './key-fence.js';
+import { dropOlder, type LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { RecordInspector } from './record-inspector.js';
 
@@ -155,17 +156,23 @@ export class RecordWriter {
   }
 
   async #store(batch: readonly Packed[]): Promise<(Version | null)[]> {
-    const { cache, coherence, views } = this.#parts;
+    const { cache, coherence, views, versions } = this.#parts;
+    const names = batch.map(({ lane, id }) => keyName(lane.view.uid, id));
+    const passes = names.map(name => coherence.beginWrite(name));
+    const mayKeep = (at: number) => coherence.isNewest(names[at] as string, passes[at] as FencePass);
     const results = await this.#putMany(batch);
     for (let index = 0; index < batch.length; index++) {
-      const { lane, id, value, expiresAt } = batch[index] as Packed;
+      const { lane, id, value, version, expiresAt } = batch[index] as Packed;
       const { slot, uid } = lane.view;
       const held = results[index] ?? null;
       if (held === null) this.applied++;
-      else this.stale++;
+      else {
+        this.stale++;
+        versions.seen(held);
+      }
       if (views.find(uid) === undefined) continue;
-      if (held === null) cache.put(slot, id, value, coherence.servedUntil(expiresAt));
-      else this.#dropOlder(slot, id, held);
+      if (held === null && mayKeep(index)) cache.put(slot, id, value, coherence.servedUntil(expiresAt));
+      else dropOlder(cache, slot, id, held ?? version);
     }
     return [...results];
   }
@@ -202,7 +209,7 @@ export class RecordWriter {
         const newer = held[at] ?? null;
         const write = batch[at] as Packed;
         if (newer === null || newer >= write.raiseMax) continue;
-        const name = `${write.lane.view.uid}/${write.id}`;
+        const name = keyName(write.lane.view.uid, write.id);
         const version = Math.min(write.raiseMax, Math.max(newer, raised.get(name) ?? 0) + 1) as Version;
         raised.set(name, version);
         batch[at] = { ...write, version, value: withVersion(write.value, version) };
@@ -221,13 +228,6 @@ export class RecordWriter {
       });
     }
     return undefined;
-  }
-
-  #dropOlder(slot: number, id: string, held: Version): void {
-    const { cache, inspector, versions } = this.#parts;
-    versions.seen(held);
-    const cached = cache.get(slot, id);
-    if (cached !== undefined && inspector.version(cached) < held) cache.remove(slot, id);
   }
 }
 
