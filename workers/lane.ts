@@ -82,6 +82,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
       else amends?.owe(keys);
     },
+    isOwed: (tier, key) => tier === 'redis' && amends?.isOwed(key) === true,
   });
   const versions = new HybridClock(clock);
   const { tombstoneTtlMs } = data;
@@ -98,7 +99,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   });
 
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
+  const amending = setInterval(() => amends?.settle(), AMEND_MS).unref();
   const unfollow = followChanges(tiers, coherence, {
     notify,
     onCatalog: lane === 0 ? tellOfViews : undefined,

@@ -2,14 +2,14 @@
  * The tiers below the shared table, in order: asked from the top, filled upward with what a lower one had.
  *
  * One question a tier for all keys of a message. A record that fails its check is a miss of that tier, counted, never
- * served; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
+ * served, and removed from a tier above the store of record so that a whole one can take its place; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
  * only when the last one, the store of record, fails is it unknown whether a record exists.
  *
  * A write goes to the store of record first. Once it is durable there, nothing makes it fail any more: a tier above that
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
  */
 import type { Version } from '../base/clock.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
 
 export const UNAVAILABLE = Symbol('unavailable');
@@ -46,6 +46,8 @@ export interface ReadOptions {
 export interface ChainOptions {
   /** Told of keys that a tier above the store of record could not take. */
   readonly onMissed?: (tier: Tier['name'], keys: readonly Uint8Array[]) => void;
+  /** Whether such a key has yet to be put right in the tier: what the tier has may be old. */
+  readonly isOwed?: (tier: Tier['name'], key: Uint8Array) => boolean;
 }
 
 export class TierChain {
@@ -118,27 +120,40 @@ export class TierChain {
   #take(question: Question, values: readonly (Uint8Array | undefined)[]): Found[] | Promise<Found[]> {
     const { level, keys, places, found, options } = question;
     const missing: number[] = [];
+    const damaged: TierRead[] = [];
     const fills: TierWrite[] = [];
+    const tier = this.#levels[level]?.tier.name ?? 'lmdb';
+    const isLast = level === this.#levels.length - 1;
     for (let index = 0; index < places.length; index++) {
       const place = places[index] as number;
       const value = values[index];
-      if (value === undefined || !this.#isUsable(value, options.nowMs)) missing.push(place);
-      else {
+      const key = keys[place] as Uint8Array;
+      if (value !== undefined && !isLast && this.#options.isOwed?.(tier, key)) {
+        missing.push(place);
+        continue;
+      }
+      const isWhole = value !== undefined && this.#inspector.verify(value);
+      if (isWhole && this.#inspector.expiresAt(value) > options.nowMs) {
         found[place] = value;
         if (level > 0 && options.mayKeep(place))
-          fills.push({ key: keys[place] as Uint8Array, value, version: this.#inspector.version(value) });
+          fills.push({ key, value, version: this.#inspector.version(value) });
+        continue;
       }
+      missing.push(place);
+      if (value !== undefined && !isWhole) damaged.push({ key, value });
     }
+    if (damaged.length > 0) this.#discard(level, damaged);
     if (fills.length > 0) this.#fill(question, fills);
     return this.#ask({ ...question, level: level + 1, places: missing });
   }
 
-  #isUsable(value: Uint8Array, nowMs: number): boolean {
-    if (!this.#inspector.verify(value)) {
-      this.corrupt++;
-      return false;
-    }
-    return this.#inspector.expiresAt(value) > nowMs;
+  /** Sent before what is then filled in. The store of record keeps what it has: it may be asked what that was. */
+  #discard(level: number, damaged: readonly TierRead[]): void {
+    this.corrupt += damaged.length;
+    if (level === this.#levels.length - 1) return;
+    this.#levels[level]?.tier.discardMany?.(damaged).catch(() => {
+      this.failures++;
+    });
   }
 
   /** Copies to the tiers above. Nobody waits for it; the larger version wins there as well. */
