@@ -1,9 +1,11 @@
 /**
  * The tiers below the shared table, in order: asked from the top, filled upward with what a lower one had.
  *
- * One question a tier for all keys of a message. A record that fails its check is a miss of that tier, counted, never
- * served, and removed from a tier above the store of record so that a whole one can take its place; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
- * only when the last one, the store of record, fails is it unknown whether a record exists.
+ * One question a tier for all keys of a message. A record that fails its check is counted and never served: in a tier
+ * above the store of record it is a miss, and removed so that a whole one can take its place; in the store of record it
+ * makes the key UNAVAILABLE, for there is a record. An expired one is a miss; a tombstone is an answer: there is no
+ * record. A tier that fails is passed over; only when the last one, the store of record, fails is it unknown whether a
+ * record exists.
  *
  * A write goes to the store of record first. Once it is durable there, nothing makes it fail any more: a tier above that
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
@@ -139,15 +141,17 @@ export class TierChain {
           fills.push({ key, value, version: this.#inspector.version(value) });
         continue;
       }
-      missing.push(place);
-      if (value !== undefined && !isWhole) damaged.push({ key, value });
+      const isDamaged = value !== undefined && !isWhole;
+      if (isDamaged) damaged.push({ key, value });
+      if (isDamaged && isLast) found[place] = UNAVAILABLE;
+      else missing.push(place);
     }
     if (damaged.length > 0) this.#discard(level, damaged);
     if (fills.length > 0) this.#fill(question, fills);
     return this.#ask({ ...question, level: level + 1, places: missing });
   }
 
-  /** Sent before what is then filled in. The store of record keeps what it has: it may be asked what that was. */
+  /** Sent before what is then filled in. The store of record keeps what it has: it may have been whole there. */
   #discard(level: number, damaged: readonly TierRead[]): void {
     this.corrupt += damaged.length;
     if (level === this.#levels.length - 1) return;

@@ -1,7 +1,9 @@
 /** Redis as the store of record fails in the ways it can, under load. */
 import { afterEach, test } from 'vitest';
+import { SEED } from '../base/seeded.js';
+import { type ProxyMode, RedisProxy } from '../support/redis-proxy.js';
 import { describeWithRedis, RedisServer } from '../support/redis-server.js';
-import { FAULT_MS, play } from './scene.js';
+import { FAULT_MS, networkFault, play, type Scene } from './scene.js';
 
 const TIMEOUT = { timeout: 60_000 + FAULT_MS };
 /** What is acknowledged is in a file that survives the process. */
@@ -65,5 +67,27 @@ describeWithRedis('Redis as the store of record', () => {
       unhurt: ['hot', 'other'],
       hurt: ['write'],
     });
+  });
+
+  test.each<[ProxyMode, Pick<Scene, 'hurt' | 'breaker'>]>([
+    ['hold', { hurt: ['other', 'write'], breaker: 'redis' }],
+    ['delay', { hurt: ['other', 'write'], breaker: 'redis' }],
+    ['cut', { hurt: ['other', 'write'], breaker: 'redis' }],
+    ['half-close', { hurt: ['other', 'write'], breaker: 'redis' }],
+    ['corrupt', {}],
+    ['garbage', { hurt: ['other', 'write'], breaker: 'redis' }],
+  ])('behind a network that fails: %s', TIMEOUT, async (mode, expected) => {
+    const { redis } = await start(DURABLE);
+    const proxy = await RedisProxy.start(redis.port, SEED);
+    try {
+      await play({
+        name: `Redis behind a network that fails: ${mode}`,
+        env: { HEADRACE_REDIS_URL: proxy.url },
+        fault: networkFault(proxy, mode),
+        ...expected,
+      });
+    } finally {
+      proxy.close();
+    }
   });
 });

@@ -11,6 +11,7 @@ import { expect } from 'vitest';
 import { FULL } from '../base/seeded.js';
 import { ApiClient } from '../server/api-client.js';
 import { type ServerOptions, type ServerProcess, startServerProcess } from '../server/server-process.js';
+import type { ProxyMode, RedisProxy } from '../support/redis-proxy.js';
 import { eventually } from '../support/redis-server.js';
 import { type Kind, type LoadOptions, SteadyLoad } from './steady-load.js';
 
@@ -67,7 +68,7 @@ export async function play(scene: Scene): Promise<void> {
     mayLose: forgets,
   });
   try {
-    await load.prepare();
+    await eventually(() => load.prepare().then(() => true), 'all is written');
     if (env['HEADRACE_REDIS_URL'] !== undefined) {
       await eventually(() => tellings(server) >= LANES, 'both lanes are told of changes');
     }
@@ -110,6 +111,17 @@ export async function play(scene: Scene): Promise<void> {
     api.close();
     await server.stop();
   }
+}
+
+export function networkFault(proxy: RedisProxy, mode: ProxyMode): Fault {
+  return {
+    begin: () => {
+      proxy.mode = mode;
+    },
+    end: () => {
+      proxy.mode = 'pass';
+    },
+  };
 }
 
 function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
