@@ -1,9 +1,11 @@
 /**
  * The tiers below the shared table, in order: asked from the top, filled upward with what a lower one had.
  *
- * One question a tier for all keys of a message. A record that fails its check is a miss of that tier, counted, never
- * served; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
- * only when the last one, the store of record, fails is it unknown whether a record exists.
+ * One question a tier for all keys of a message. A record that fails its check is counted and never served: in a tier
+ * above the store of record it is a miss, and removed so that a whole one can take its place; in the store of record it
+ * makes the key UNAVAILABLE, for there is a record. An expired one is a miss; a tombstone is an answer: there is no
+ * record. A tier that fails is passed over; only when the last one, the store of record, fails is it unknown whether a
+ * record exists.
  *
  * Copies on local disk are made only where somebody tells of changes (`mayCopy`), and of what has not changed since.
  *
@@ -11,7 +13,7 @@
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
  */
 import type { Version } from '../base/clock.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
 
 export const UNAVAILABLE = Symbol('unavailable');
@@ -106,7 +108,7 @@ export class TierChain {
     const { level, keys, places, found, options } = question;
     const tier = this.#levels[level]?.tier;
     if (tier === undefined || places.length === 0) return found;
-    const asked = this.#askable(tier, question);
+    const asked = this.#askable(question);
     if (asked.length === 0) return this.#ask({ ...question, level: level + 1 });
     const isLast = level === this.#levels.length - 1;
     const failed = () => {
@@ -128,10 +130,14 @@ export class TierChain {
   }
 
   /** The places of the keys that the tier is asked for. */
-  #askable({ name }: Tier, { keys, places }: Question): readonly number[] {
-    const { isMissed } = this.#options;
-    const isAskable = (place: number) => isMissed?.(name, keys[place] as Uint8Array) !== true;
+  #askable({ level, keys, places }: Question): readonly number[] {
+    const isAskable = (place: number) => !this.#isMissed(level, keys[place] as Uint8Array);
     return places.every(isAskable) ? places : places.filter(isAskable);
+  }
+
+  #isMissed(level: number, key: Uint8Array): boolean {
+    const name = this.#levels[level]?.tier.name;
+    return name !== undefined && this.#options.isMissed?.(name, key) === true;
   }
 
   #take(
@@ -141,19 +147,33 @@ export class TierChain {
   ): Found[] | Promise<Found[]> {
     const { level, keys, places, found, options } = question;
     const missing = asked === places ? [] : places.filter(place => !asked.includes(place));
+    const damaged: TierRead[] = [];
     const fills: Fill[] = [];
+    const isLast = level === this.#levels.length - 1;
     for (let index = 0; index < asked.length; index++) {
       const place = asked[index] as number;
       const value = values[index];
-      if (value === undefined || !this.#isUsable(value, options.nowMs)) missing.push(place);
-      else {
+      const key = keys[place] as Uint8Array;
+      // It may have been missed since it was asked for.
+      if (value !== undefined && !isLast && this.#isMissed(level, key)) {
+        missing.push(place);
+        continue;
+      }
+      const isWhole = value !== undefined && this.#inspector.verify(value);
+      if (isWhole && this.#inspector.expiresAt(value) > options.nowMs) {
         found[place] = value;
         if (level > 0) {
-          const write = { key: keys[place] as Uint8Array, value, version: this.#inspector.version(value) };
+          const write = { key, value, version: this.#inspector.version(value) };
           fills.push({ write, mayKeep: options.mayKeep(place) });
         }
+        continue;
       }
+      const isDamaged = value !== undefined && !isWhole;
+      if (isDamaged) damaged.push({ key, value });
+      if (isDamaged && isLast) found[place] = UNAVAILABLE;
+      else missing.push(place);
     }
+    if (damaged.length > 0) this.#discard(level, damaged);
     if (fills.length > 0) this.#fill(question, fills);
     return this.#ask({ ...question, level: level + 1, places: missing });
   }
@@ -164,12 +184,13 @@ export class TierChain {
     return this.#levels.map(({ era }) => era && (mayCopy ? era() : NO_ERA));
   }
 
-  #isUsable(value: Uint8Array, nowMs: number): boolean {
-    if (!this.#inspector.verify(value)) {
-      this.corrupt++;
-      return false;
-    }
-    return this.#inspector.expiresAt(value) > nowMs;
+  /** Sent before what is then filled in. The store of record keeps what it has: it may have been whole there. */
+  #discard(level: number, damaged: readonly TierRead[]): void {
+    this.corrupt += damaged.length;
+    if (level === this.#levels.length - 1) return;
+    this.#levels[level]?.tier.discardMany?.(damaged).catch(() => {
+      this.failures++;
+    });
   }
 
   /** Copies to the tiers above. Nobody waits for it; the larger version wins there as well. */
