@@ -9,6 +9,8 @@ import { UserError } from '../user-error.js';
 export interface MongoForBench {
   /** With the database. */
   readonly url: string;
+  /** It is FerretDB, that stands in for MongoDB in tests: it reads a whole collection for each query of many ids. */
+  readonly isFerretDb: boolean;
   close(): Promise<void>;
 }
 
@@ -25,8 +27,9 @@ export async function findMongo(): Promise<MongoForBench | string> {
   if (server === undefined) throw new UserError('HEADRACE_BENCH_MONGODB_URL should be mongodb://HOST:PORT');
   const url = `${server}/${name}${query === undefined ? '' : `?${query}`}`;
   const client = new MongoClient(url, { serverSelectionTimeoutMS: SELECTION_MS });
+  let isFerretDb: boolean;
   try {
-    await client.connect();
+    isFerretDb = 'ferretdbVersion' in (await client.db().command({ buildInfo: 1 }));
   } catch (error) {
     await client.close();
     const reason = error instanceof Error ? error.message : String(error);
@@ -34,6 +37,7 @@ export async function findMongo(): Promise<MongoForBench | string> {
   }
   return {
     url,
+    isFerretDb,
     close: async () => {
       await client
         .db()
