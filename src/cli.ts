@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The `headrace` command: serve, load, get, config.
+ * The `headrace` command: serve, load, get, config, doctor.
  *
- * Exit codes: 0 done; 1 done, but some records failed or are missing; 2 not done, and a sentence says why. A stack is
+ * Exit codes: 0 done; 1 done, but some records failed or are missing, or there are problems; 2 not done, and a sentence says why. A stack is
  * printed for a bug alone.
  */
 import { readFileSync } from 'node:fs';
@@ -87,6 +87,22 @@ program
 withServerOptions(
   program.command('config').description('print every option with its value, default, limit and meaning'),
 ).action((flags: Given) => void process.stdout.write(optionsText(readConfig(process.env, flags))));
+
+withServerOptions(
+  program
+    .command('doctor')
+    .description('check configuration, machine, disk, Redis and MongoDB, and say what to change')
+    .option('--json', 'print the findings as JSON'),
+)
+  .addHelpText('after', '\nChanges nothing. Exits with 1 when there is a problem; warnings are none.')
+  .action(async ({ json, ...flags }: Given & { readonly json?: true }) => {
+    // Loaded here alone, as the server is: it brings the clients of Redis and MongoDB.
+    const { examine, reportJson, reportText } = await import('./cli/doctor.js');
+    const findings = await examine(process.env, flags);
+    const isColoured = process.stdout.isTTY && !process.env['NO_COLOR'];
+    process.stdout.write(json === true ? reportJson(findings) : reportText(findings, isColoured));
+    process.exitCode = findings.some(({ status }) => status === 'problem') ? 1 : 0;
+  });
 
 // `headrace config | head` closes the pipe before all is written.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -159,7 +159,7 @@ const OPTIONS = {
   ),
   staleMax: option(
     duration('0ms', '1h'),
-    1_000,
+    15_000,
     'what is served from memory and disk is at most so old while nobody tells what other servers change',
   ),
   localCopyBytes: option(
@@ -284,6 +284,15 @@ function unknownVariables(environment: Readonly<Record<string, string | undefine
 /** `redis://user:secret@host` as `redis://user:***@host`. */
 function withoutPassword(given: string): string {
   return given.replace(/^([^/]*\/\/[^/@]*:)[^/]*@/, '$1***@');
+}
+
+export type RecordStoreName = Exclude<Config['recordStore'], 'auto'>;
+
+/** Where records are kept for good. */
+export function recordStoreOf({ recordStore, redisUrl, mongodbUrl }: Config): RecordStoreName {
+  if (recordStore !== 'auto') return recordStore;
+  if (mongodbUrl !== '') return 'mongodb';
+  return redisUrl === '' ? 'lmdb' : 'redis';
 }
 
 export function isLoopback(host: string): boolean {

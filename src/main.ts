@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
-import type { Config } from './config.js';
+import { type Config, recordStoreOf } from './config.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import { errorAnswers } from './front/answer-error.js';
 import type { Front, FrontLimits } from './front/front.js';
@@ -172,10 +172,9 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
 
 /** What the configuration says of Redis and MongoDB, with the memory that lanes share about them. */
 function sharedStores(config: Config): SharedStores {
-  const { recordStore, redisUrl, mongodbUrl, breakerFailures, breakerHalfOpen, viewsMax } = config;
-  const configured = mongodbUrl !== '' ? 'mongodb' : redisUrl !== '' ? 'redis' : 'lmdb';
+  const { redisUrl, mongodbUrl, breakerFailures, breakerHalfOpen, viewsMax } = config;
   return {
-    recordStore: recordStore === 'auto' ? configured : recordStore,
+    recordStore: recordStoreOf(config),
     redisUrl,
     redisTimeoutMs: config.redisTimeout,
     mongodbUrl,
@@ -226,6 +225,7 @@ async function openLanes(
       onEvent: event => {
         if (event.kind === 'views-changed') onViewsChanged();
         else if (event.kind === 'failed') log.error(event, 'a lane failed');
+        else if (event.kind === 'notice') log[event.level]({ lane: event.lane }, event.message);
         else log.warn(event, 'a lane changed');
       },
     });

@@ -8,14 +8,14 @@ const HEARTBEAT_MS = 500;
 const HEARTBEAT_TIMEOUT_MS = 500;
 
 export interface Followers {
-  readonly notify: (message: string) => void;
+  readonly notify: (message: string, level?: 'info' | 'warn') => void;
   /** The catalog of views may have changed; in one lane only. */
   readonly onCatalog: (() => void) | undefined;
 }
 
 /** Begins at once, until the returned function is called. */
 export function followChanges(
-  { redis, catalog, mongoCatalog }: LaneTiers,
+  { redis, mongoCatalog }: LaneTiers,
   coherence: Coherence,
   { notify, onCatalog }: Followers,
 ): () => void {
@@ -35,7 +35,7 @@ export function followChanges(
         },
         onRestored: () => {
           coherence.restored();
-          notify('redis tells of changes');
+          notify('redis tells of changes', 'info');
           onCatalogToo();
         },
       },
@@ -43,7 +43,7 @@ export function followChanges(
     );
     stops.push(() => tracking.close());
   }
-  if (mongoCatalog !== undefined && mongoCatalog === catalog && onCatalog !== undefined) {
+  if (mongoCatalog !== undefined && onCatalog !== undefined) {
     stops.push(mongoCatalog.watch({ onChange: onCatalog, onError: error => notify(error.message) }));
   }
   return () => {

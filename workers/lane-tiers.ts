@@ -31,6 +31,7 @@ import { RedisCatalog } from '../src/tiers/redis-catalog.js';
 import { RedisCleaner } from '../src/tiers/redis-cleaner.js';
 import { RedisConnection } from '../src/tiers/redis-connection.js';
 import { parseRedisUrl } from '../src/tiers/redis-url.js';
+import { RememberedCatalog } from '../src/tiers/remembered-catalog.js';
 import type { CatalogedView } from '../src/views/schema.js';
 
 /** Places in the breakers' memory. */
@@ -42,7 +43,7 @@ export interface LaneTiersOptions {
   readonly clock: Clock;
   readonly inspector: RecordInspector;
   /** For the operator's log. */
-  readonly notify: (message: string) => void;
+  readonly notify: (message: string, level?: 'info' | 'warn') => void;
 }
 
 export interface LaneTiers {
@@ -82,7 +83,7 @@ export function openTiers(options: LaneTiersOptions): LaneTiers {
   const closers = [redis, mongo].flatMap(stored => (stored === undefined ? [] : [() => stored.tier.close()]));
   return {
     levels: tierOrder(set),
-    catalog: record.catalog,
+    catalog: recordStore === 'lmdb' ? record.catalog : remembered(record.catalog, options, environment, disk),
     cleaner: record.cleaner,
     copies,
     redis: redis?.connection,
@@ -92,6 +93,20 @@ export function openTiers(options: LaneTiersOptions): LaneTiers {
       await environment.close();
     },
   };
+}
+
+function remembered(
+  store: ViewCatalogStore<CatalogedView>,
+  { notify }: LaneTiersOptions,
+  environment: LmdbEnvironment,
+  guard: DiskGuard,
+): ViewCatalogStore<CatalogedView> {
+  return new RememberedCatalog(store, {
+    environment,
+    guard,
+    onRemembered: reason =>
+      notify(`the views are those remembered: ${reason instanceof Error ? reason.message : String(reason)}`),
+  });
 }
 
 /** A store that may hold the record, with what comes with it. */
@@ -197,7 +212,7 @@ function guarded(
 ): Tier {
   const { breaker, breakers }: SharedStores = data.shared;
   const onChange = ({ tier: name, from, to }: BreakerChange) =>
-    notify(`the circuit breaker of ${name} was ${from} and is ${to}`);
+    notify(`the circuit breaker of ${name} was ${from} and is ${to}`, to === 'open' ? 'warn' : 'info');
   return guardTier(tier, {
     readTimeoutMs,
     writeTimeoutMs,

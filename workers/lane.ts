@@ -98,7 +98,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   });
 
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
+  const amending = setInterval(() => amends?.run(), AMEND_MS).unref();
   const unfollow = followChanges(tiers, coherence, {
     notify,
     onCatalog: lane === 0 ? tellOfViews : undefined,
@@ -108,6 +108,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     clearInterval(maintenance);
     clearInterval(amending);
     unfollow();
+    coherence.close();
     await housekeeping?.stop();
     await tiers.close();
   };
@@ -140,6 +141,10 @@ function openCoherence(
     clock: systemClock,
     isShared: isOthersToo,
     staleMaxMs,
+    later: (ms, run) => {
+      const timer = setTimeout(run, ms).unref();
+      return () => clearTimeout(timer);
+    },
   });
   return { coherence, negative };
 }
@@ -170,8 +175,8 @@ function startHousekeeping({ cleaner, catalog }: LaneTiers): { stop(): Promise<v
   };
 }
 
-function notify(message: string): void {
-  parentPort?.postMessage({ kind: 'notice', message } satisfies LaneNotice);
+function notify(message: string, level: 'info' | 'warn' = 'warn'): void {
+  parentPort?.postMessage({ kind: 'notice', level, message } satisfies LaneNotice);
 }
 
 /** Other servers have changed the catalog: the front reads it again. */

@@ -153,8 +153,8 @@ export type LaneReply =
 
 /** What a lane's thread says unasked. */
 export type LaneNotice =
-  /** For the log: something beside its requests failed, and is tried again, or is well again. */
-  | { readonly kind: 'notice'; readonly message: string }
+  /** For the log: something beside its requests failed, and is tried again (`warn`), or is well (`info`). */
+  | { readonly kind: 'notice'; readonly level: 'info' | 'warn'; readonly message: string }
   /** Another server may have changed the catalog of views. */
   | { readonly kind: 'views-changed' };
 

@@ -25,6 +25,7 @@ export class Amends {
   readonly #keysMax: number;
   /** By the key's bytes as a text, oldest first. */
   readonly #keys = new Map<string, Uint8Array>();
+  #isRunning = false;
   /** Keys that were given up, as there were too many. */
   forgotten = 0;
 
@@ -50,8 +51,19 @@ export class Amends {
     }
   }
 
-  /** Puts some keys right; false when there was nothing to do, or it could not be done now. */
-  async step(): Promise<boolean> {
+  /** Goes on until all is put right, or it cannot be done now. Does nothing while it is at it already. */
+  async run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      while (await this.#step());
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** False when there was nothing to do, or it could not be done now. */
+  async #step(): Promise<boolean> {
     const names: string[] = [];
     const keys: Uint8Array[] = [];
     for (const [name, key] of this.#keys) {
@@ -59,11 +71,14 @@ export class Amends {
       keys.push(key);
       if (keys.length === STEP_KEYS) break;
     }
-    if (keys.length === 0) return false;
+    const [first] = keys;
+    if (first === undefined) return false;
     const { tier, record, inspector } = this.#parts;
     // What is owed anew while this is under way is owed still.
     for (const name of names) this.#keys.delete(name);
     try {
+      // The store of record is not bothered while the tier is away.
+      await tier.getMany([first]);
       const values = await record.getMany(keys);
       const writes: TierWrite[] = [];
       const gone: Uint8Array[] = [];

@@ -75,14 +75,15 @@ export class TierChain {
     const record = this.#levels.at(-1);
     if (record === undefined) return writes.map(() => null);
     const upper = this.#levels.slice(0, -1);
-    const eras = upper.map(({ era }) => era?.());
     try {
       const results = await record.tier.putMany(writes, deadlineMs);
       const applied = writes.filter((_, index) => results[index] === null);
       if (applied.length > 0 && upper.length > 0) {
-        const copied = upper.map(({ tier }, level) => this.#copy(tier, applied, eras[level]));
-        // What other servers read is waited for; a copy on this server's disk hides what it replaces at once.
-        await Promise.all(copied.filter((_, level) => eras[level] === undefined));
+        await Promise.all(
+          upper.map(({ tier, era }) =>
+            era === undefined ? this.#copy(tier, applied) : this.#drop(tier, applied),
+          ),
+        );
       }
       return results;
     } catch (error) {
@@ -151,13 +152,24 @@ export class TierChain {
   }
 
   /** Copies what was written here: a tier that cannot take it must not go on with what it has. */
-  async #copy(tier: Tier, writes: readonly TierWrite[], era: number | undefined): Promise<void> {
+  async #copy(tier: Tier, writes: readonly TierWrite[]): Promise<void> {
     try {
-      await tier.putMany(inEra(writes, era));
+      await tier.putMany(writes);
     } catch {
       this.failures++;
       this.#missed(tier, writes);
     }
+  }
+
+  /**
+   * Of copies on this server's disk, what was written here is only dropped: the news of the own write would drop a new
+   * copy at once. They hide what is dropped before it is gone, so nobody waits.
+   */
+  #drop(tier: Tier, writes: readonly TierWrite[]): void {
+    tier.deleteMany(writes.map(({ key }) => key)).catch(() => {
+      this.failures++;
+      this.#missed(tier, writes);
+    });
   }
 
   #missed(tier: Tier, writes: readonly TierWrite[]): void {

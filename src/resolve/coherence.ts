@@ -3,8 +3,9 @@
  *
  * Where records are shared, copies in the shared table and on local disk are current only as long as somebody tells of
  * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
- * Outside of that, what is copied lives `staleMaxMs` at most. At both ends all copies go, for what was read in between
- * may have changed unnoticed.
+ * Outside of that, a copy is served for `staleMaxMs` at most: those that were there at the loss go when that time has
+ * passed, so that a Redis which hangs or fails over does not empty the memory that its users are served from, and what is
+ * copied meanwhile expires so soon. When changes are told of again all copies go, for some may have changed unnoticed.
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
  * reading. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
@@ -34,6 +35,8 @@ export interface CoherenceParts {
   /** Other servers write the same records. */
   readonly isShared: boolean;
   readonly staleMaxMs: number;
+  /** Runs something later, unless the returned function is called before. */
+  readonly later: (ms: number, run: () => void) => () => void;
 }
 
 /** One text for a key, in flights, fences and negative entries. */
@@ -44,10 +47,14 @@ export function keyName(viewUid: number, id: string): string {
 export class Coherence {
   readonly #parts: CoherenceParts;
   #isWhole: boolean;
+  /** The copies from before the loss are still served. */
+  #cancel: (() => void) | undefined;
 
   constructor(parts: CoherenceParts) {
     this.#parts = parts;
-    this.#isWhole = !parts.isShared;
+    this.#isWhole = true;
+    // The table may hold what this lane's last thread left, and nobody has told of changes since it died.
+    this.lost();
   }
 
   /** Every change elsewhere is told of. */
@@ -95,13 +102,22 @@ export class Coherence {
 
   /** From now on changes elsewhere go unnoticed. */
   lost(): void {
-    this.#isWhole = !this.#parts.isShared;
-    this.everythingChanged();
+    const { isShared, staleMaxMs, later } = this.#parts;
+    if (!isShared || !this.#isWhole) return;
+    this.#isWhole = false;
+    if (staleMaxMs === 0) this.everythingChanged();
+    else this.#cancel = later(staleMaxMs, () => this.everythingChanged());
   }
 
   /** From now on all are told of. */
   restored(): void {
+    this.close();
     this.everythingChanged();
     this.#isWhole = true;
+  }
+
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 }

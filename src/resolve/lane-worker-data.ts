@@ -1,7 +1,6 @@
 /** What the front gives the thread of every lane when it starts it; see `workers/lane.ts`. */
+import type { RecordStoreName } from '../config.js';
 import type { TableHandle } from '../l1/layout.js';
-
-export type RecordStoreName = 'lmdb' | 'redis' | 'mongodb';
 
 export interface LaneWorkerData {
   readonly table: TableHandle;

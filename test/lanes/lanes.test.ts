@@ -169,6 +169,7 @@ describe('the operator', () => {
     while (again.events.length === 0) await new Promise(resolve => setImmediate(resolve));
     expect(again.events[0]).toEqual({
       kind: 'notice',
+      level: 'warn',
       lane: 0,
       message: expect.stringContaining('housekeeping failed'),
     });

@@ -122,6 +122,7 @@ export function laneOver(tiers: readonly Tier[], isShared = false) {
     clock,
     isShared,
     staleMaxMs: 1_000,
+    later: () => () => undefined,
   });
   const reads = new ReadResolver({ views, cache, chain, flights, negative, coherence, inspector, clock });
   const writes = new RecordWriter({ views, cache, chain, coherence, inspector, clock, versions });

@@ -119,5 +119,5 @@ describeWithRedis('two servers on one Redis', () => {
 
 /** How many lanes have said that Redis tells them of changes. */
 function tellings({ log }: ServerProcess): number {
-  return log.filter(({ message }) => message === 'redis tells of changes').length;
+  return log.filter(({ msg }) => msg === 'redis tells of changes').length;
 }
