@@ -77,7 +77,10 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const flights = new SingleFlight<Found>(data.flightsMax);
   const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
   const amends = amendsOf(tiers, inspector);
-  const chain = new TierChain(levels, inspector, {
+  const current = levels.map(({ tier, era }) =>
+    era === undefined ? { tier } : { tier, era: () => coherence.copyEra },
+  );
+  const chain = new TierChain(current, inspector, {
     onMissed: (tier, keys) => {
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
       else amends?.owe(keys);

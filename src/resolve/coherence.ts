@@ -5,7 +5,7 @@
  * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
  * Outside of that, a copy is served for `staleMaxMs` at most: those that were there at the loss go when that time has
  * passed, so that a Redis which hangs or fails over does not empty the memory that its users are served from, and what is
- * copied meanwhile expires so soon. When changes are told of again all copies go, for some may have changed unnoticed.
+ * copied into the table meanwhile expires so soon, and none goes to disk. When changes are told of again all copies go, for some may have changed unnoticed.
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
  * reading. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
@@ -39,6 +39,9 @@ export interface CoherenceParts {
   readonly later: (ms: number, run: () => void) => () => void;
 }
 
+/** No copy is of this era. */
+const NO_ERA = -1;
+
 /** One text for a key, in flights, fences and negative entries. */
 export function keyName(viewUid: number, id: string): string {
   return `${viewUid}/${id}`;
@@ -60,6 +63,14 @@ export class Coherence {
   /** Every change elsewhere is told of. */
   get isWhole(): boolean {
     return this.#isWhole;
+  }
+
+  /**
+   * The era of copies that are made now. While nobody tells of changes none is: where the shared table lets go of its
+   * copies after `staleMaxMs`, one on disk would be found in their place, again and again.
+   */
+  get copyEra(): number {
+    return this.#isWhole ? (this.#parts.copies?.era ?? NO_ERA) : NO_ERA;
   }
 
   /** Until when a copy may be served of what expires then. */
