@@ -60,12 +60,13 @@ export class NegativeEntries {
     return this.#fence.isGood(name, pass);
   }
 
-  /** No tier has the key, all of them having been asked. True when that is remembered. */
-  settle(name: string, pass: FencePass, nowMs: number): boolean {
+  /** No tier has the key, all of them having been asked. True when that is remembered, until `untilMsMax` at most. */
+  settle(name: string, pass: FencePass, nowMs: number, untilMsMax = Number.POSITIVE_INFINITY): boolean {
     const { ttlMs, entriesMax } = this.#options;
-    if (ttlMs === 0 || !this.#fence.isGood(name, pass)) return false;
+    const untilMs = Math.min(nowMs + ttlMs, untilMsMax);
+    if (untilMs <= nowMs || !this.#fence.isGood(name, pass)) return false;
     this.#old.delete(name);
-    this.#young.set(name, nowMs + ttlMs);
+    this.#young.set(name, untilMs);
     if (this.#young.size >= entriesMax / 2) {
       this.#old = this.#young;
       this.#young = new Map();

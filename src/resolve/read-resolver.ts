@@ -184,7 +184,8 @@ export class ReadResolver {
     if (found === UNAVAILABLE) return;
     const { cache, coherence, inspector, negative, clock } = this.#parts;
     const { name, lane, id, pass } = wanted;
-    if (found === undefined) negative.settle(name, pass, clock.now());
+    if (found === undefined)
+      negative.settle(name, pass, clock.now(), coherence.servedUntil(Number.POSITIVE_INFINITY));
     else if (this.#mayKeep(wanted))
       cache.put(lane.view.slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
   }
