@@ -62,6 +62,8 @@ const PORT_OPTIONS = {
 const ECHO_MS = 500;
 /** A write waits for the disk; a client's own deadline answers it earlier. */
 const WRITE_TIMEOUT_MS = 60_000;
+/** Whoever tells of changed views tells once. */
+const REFRESH_AGAIN_MS = 1_000;
 
 /** Runs a server until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function serve(config: Config): Promise<void> {
@@ -260,17 +262,22 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
   return views;
 }
 
-/** Reads the catalog again, once for all notices that come while it is being read. */
+/** Reads the catalog again, once for all notices that come while it is being read, and until it could be. */
 function refresher(views: ViewRegistry, log: Log): () => void {
   let isDue = false;
-  return () => {
-    if (isDue) return;
-    isDue = true;
-    setImmediate(() => {
-      isDue = false;
-      views.refresh().catch(error => log.warn({ err: error }, 'the views cannot be read again'));
+  const refresh = () => {
+    isDue = false;
+    views.refresh().catch(error => {
+      log.warn({ err: error }, 'the views cannot be read again');
+      due(() => setTimeout(refresh, REFRESH_AGAIN_MS).unref());
     });
   };
+  const due = (schedule: () => void) => {
+    if (isDue) return;
+    isDue = true;
+    schedule();
+  };
+  return () => due(() => setImmediate(refresh));
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {

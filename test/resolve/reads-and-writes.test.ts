@@ -310,7 +310,7 @@ describe('reads', () => {
 });
 
 describe('where others write too', () => {
-  it('an absent key is remembered for as long as any copy may be served while nobody tells of changes', async () => {
+  it('an absent key is remembered no longer than copies are served while nobody tells of changes', async () => {
     const tier = new MapTier();
     const { clock, coherence, reads } = laneOver([tier], true);
     const other = laneOver([tier], true);
