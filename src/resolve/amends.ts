@@ -3,8 +3,8 @@
  * not take them. Until then it may hold an older value.
  *
  * Such keys are read again from the store of record and put into the tier, where the larger version wins; what the store
- * does not have is removed from the tier. Tried again until it works, a bounded number of keys at a time. The number that is
- * remembered is bounded too; the oldest go first, and are left to their TTL.
+ * does not have, or the tier cannot take, is removed from the tier. Tried again until it works, a bounded number of keys at
+ * a time. The number that is remembered is bounded too; the oldest go first, and are left to their TTL.
  */
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -88,7 +88,9 @@ export class Amends {
           writes.push({ key, value, version: inspector.version(value) });
         else gone.push(key);
       });
-      if (writes.length > 0) await tier.putMany(writes);
+      // A tier that is out of memory takes nothing, but lets go; and whoever it tells of changes hears of that one.
+      if (writes.length > 0)
+        await tier.putMany(writes).catch(() => tier.deleteMany(writes.map(({ key }) => key)));
       if (gone.length > 0) await tier.deleteMany(gone);
       return true;
     } catch {
