@@ -1,6 +1,7 @@
 /** What Redis and its client report when they fail, as the error `unavailable` with what to do about it. */
 import { AssertionError } from '../base/assert.js';
 import { HeadraceError } from '../base/errors.js';
+import { TierRefusal } from '../base/tier.js';
 
 /** Looked for in order; what stands in no row is shown as it is. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
@@ -21,12 +22,16 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/None of startup nodes|Failed to refresh slots|isn't ready/, 'no node of the cluster can be reached'],
 ];
 
+/** Answers of a server that is well, and will not: to ask again is of no use, and reads may go on. */
+const REFUSALS = /\bOOM\b|^MISCONF|^NOPERM/;
+
 /** The error to throw for one that a command failed with. Programmers' errors stay what they are. */
 export function redisError(error: unknown): Error {
   if (error instanceof HeadraceError || error instanceof AssertionError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const reason = REASONS.find(([form]) => form.test(message))?.[1];
-  return redisUnavailable(reason === undefined ? message : `${reason} (${message})`);
+  const told = reason === undefined ? message : `${reason} (${message})`;
+  return REFUSALS.test(message) ? new TierRefusal(`Redis: ${told}`) : redisUnavailable(told);
 }
 
 export function redisUnavailable(reason: string): HeadraceError {

@@ -118,6 +118,7 @@ describeWithRedis('Redis', () => {
     await admin.config('SET', 'maxmemory', '1');
     await expect(tier.putMany([write('a', 2)])).rejects.toMatchObject({
       ...UNAVAILABLE,
+      name: 'TierRefusal',
       message: /out of memory/,
     });
     expect((await tier.getMany([keyA]))[0]).toEqual(write('a', 1).value);
@@ -131,6 +132,7 @@ describeWithRedis('Redis', () => {
     expect((await reader.getMany([keyA]))[0]).toEqual(write('a', 2).value);
     await expect(reader.putMany([write('a', 3)])).rejects.toMatchObject({
       ...UNAVAILABLE,
+      name: 'TierRefusal',
       message: /ACL user/,
     });
     await close();
