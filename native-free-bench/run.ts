@@ -44,7 +44,7 @@ export async function runScenarios(
         continue;
       }
       say(scenario.name);
-      cases.push(...(await runScenario(scenario, settings, { rivals, redis, closedLoop, say })));
+      cases.push(...(await runScenario(scenario, settings, { rivals, redis, closedLoop, skip, say })));
     }
   } finally {
     await closedLoop.close();
@@ -57,6 +57,7 @@ interface Shared {
   readonly rivals: ReadonlySet<RivalName>;
   readonly redis: RedisForBench | string;
   readonly closedLoop: ClosedLoop;
+  readonly skip: (name: string, reason: string) => void;
   readonly say: (line: string) => void;
 }
 
@@ -84,6 +85,7 @@ async function runScenario(scenario: Scenario, settings: Settings, shared: Share
       await current?.stop();
       return start(l1Bytes);
     },
+    skip: shared.skip,
     say: line => shared.say(`${scenario.name}: ${line}`),
   };
   try {

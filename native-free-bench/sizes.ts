@@ -12,6 +12,10 @@ export interface Size {
   /** Documents of the miss scenario: far more than its L1 holds. */
   readonly missDocuments: number;
   readonly zipfDocuments: number;
+  /** Documents that the scenario of the tiers finds below L1: far more than L1 holds. */
+  readonly coldDocuments: number;
+  /** Of the ids of its lookups. */
+  readonly missPercents: readonly number[];
   readonly loadRecords: number;
   readonly restartRecords: number;
   /** Length of an open-loop run, unless `--duration` says otherwise. */
@@ -30,6 +34,8 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 1_000,
     missDocuments: 20_000,
     zipfDocuments: 10_000,
+    coldDocuments: 10_000,
+    missPercents: [100],
     loadRecords: 20_000,
     restartRecords: 10_000,
     durationMs: 1_000,
@@ -42,6 +48,8 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 5_000,
     missDocuments: 100_000,
     zipfDocuments: 100_000,
+    coldDocuments: 20_000,
+    missPercents: [10, 50, 100],
     loadRecords: 500_000,
     restartRecords: 200_000,
     durationMs: 5_000,
@@ -54,6 +62,8 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 10_000,
     missDocuments: 500_000,
     zipfDocuments: 1_000_000,
+    coldDocuments: 40_000,
+    missPercents: [10, 50, 100],
     loadRecords: 10_000_000,
     restartRecords: 1_000_000,
     durationMs: 10_000,

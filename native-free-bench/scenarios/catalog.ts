@@ -7,9 +7,19 @@ import { restart } from './restart.js';
 import type { Scenario } from './scenario.js';
 import { singleHit } from './single-hit.js';
 import { singleMiss } from './single-miss.js';
+import { tiers } from './tiers.js';
 import { zipf } from './zipf.js';
 
-export const SCENARIOS: readonly Scenario[] = [singleHit, singleMiss, batch, mixed, zipf, load, restart];
+export const SCENARIOS: readonly Scenario[] = [
+  singleHit,
+  singleMiss,
+  batch,
+  mixed,
+  zipf,
+  load,
+  restart,
+  tiers,
+];
 
 /** @throws UserError for a name that is none. No names: all. */
 export function scenariosNamed(names: readonly string[]): readonly Scenario[] {

@@ -122,7 +122,7 @@ async function closedRound(
   return { responses, errors, requestsPerSecond: responses / (elapsedMs / 1000), cpuUsPerRequest };
 }
 
-function perRequest(
+export function perRequest(
   before: number | undefined,
   after: number | undefined,
   requests: number,

@@ -31,6 +31,8 @@ export interface Bench {
   server(l1Bytes?: number): Promise<Server>;
   /** Only with `needsOwnServer`: stops the server and starts it again on the same data. */
   restart(l1Bytes?: number): Promise<ChildServer>;
+  /** A part of the scenario is left out, for that reason. */
+  skip(name: string, reason: string): void;
   /** Tells the user what is being done. */
   say(line: string): void;
 }

@@ -1,5 +1,5 @@
 /**
- * A Redis for rivals that need one: `HEADRACE_BENCH_REDIS_URL`, or a `redis-server` found on PATH and started on a
+ * A Redis for what needs one: `HEADRACE_BENCH_REDIS_URL`, or a `redis-server` found on PATH and started on a
  * free loopback port, without persistence, in a directory of its own.
  */
 import { spawn, spawnSync } from 'node:child_process';

@@ -22,13 +22,17 @@ export interface RememberedCatalogOptions {
 export class RememberedCatalog implements ViewCatalogStore<CatalogedView> {
   readonly #store: ViewCatalogStore<CatalogedView>;
   readonly #options: RememberedCatalogOptions;
+  #wasRead = false;
 
   constructor(store: ViewCatalogStore<CatalogedView>, options: RememberedCatalogOptions) {
     this.#store = store;
     this.#options = options;
   }
 
-  /** @throws HeadraceError when the store cannot be read and nothing is remembered. */
+  /**
+   * What is remembered is for the start: after it, the caller has no older views, and must learn that it is to ask again.
+   * @throws HeadraceError when the store cannot be read, and was read before or nothing is remembered.
+   */
   async views(): Promise<CatalogedView[]> {
     let views: CatalogedView[];
     try {
@@ -36,10 +40,11 @@ export class RememberedCatalog implements ViewCatalogStore<CatalogedView> {
     } catch (error) {
       const { environment, onRemembered } = this.#options;
       const text = environment.catalog.get(REMEMBERED);
-      if (text === undefined) throw error;
+      if (this.#wasRead || text === undefined) throw error;
       onRemembered(error);
       return (JSON.parse(text) as CatalogedView[]).map(view => ({ ...view, l1Bytes: view.l1Bytes }));
     }
+    this.#wasRead = true;
     await this.#remember(views);
     return views;
   }

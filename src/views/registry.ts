@@ -39,6 +39,8 @@ const ROUNDS_MAX = 8;
 
 export class ViewRegistry {
   readonly #views = new Map<string, View>();
+  /** Gone, but some lane may still put records of theirs into the table: their slots are not free. */
+  readonly #leaving = new Set<View>();
   readonly #store: ViewStore;
   /** Above every uid that was ever met. */
   #uidMin = 1;
@@ -87,12 +89,11 @@ export class ViewRegistry {
       this.#views.delete(name);
       try {
         await this.#store.dropView(catalogedViewOf(view));
-        await this.#store.forget(storedViewOf(view));
       } catch (error) {
         this.#views.set(name, view);
         throw error;
       }
-      this.#store.changed();
+      await this.#forget(view);
     });
   }
 
@@ -107,6 +108,7 @@ export class ViewRegistry {
       }
       const uids = new Set(cataloged.map(({ uid }) => uid));
       for (const view of this.list()) if (!uids.has(view.uid)) await this.#remove(view);
+      for (const view of this.#leaving) await this.#forget(view);
       for (const view of cataloged) await this.#take(view);
     });
   }
@@ -144,13 +146,20 @@ export class ViewRegistry {
   async #remove(view: View | undefined): Promise<void> {
     if (view === undefined) return;
     this.#views.delete(view.name);
+    await this.#forget(view);
+  }
+
+  /** Makes the lanes forget a view that is gone; where they do not answer, the next refresh asks them again. */
+  async #forget(view: View): Promise<void> {
+    this.#leaving.add(view);
     await this.#store.forget(storedViewOf(view));
+    this.#leaving.delete(view);
     this.#store.changed();
   }
 
   /** The slot of the view in L1. @throws HeadraceError `too-many-views` when others made more than this server has room for. */
   #freeSlot(): number {
-    const taken = new Set(this.list().map(view => view.slot));
+    const taken = new Set([...this.#views.values(), ...this.#leaving].map(view => view.slot));
     let slot = 0;
     while (taken.has(slot)) slot++;
     if (slot < this.#store.viewsMax) return slot;

@@ -309,6 +309,28 @@ describe('reads', () => {
   });
 });
 
+describe('where others write too', () => {
+  it('an absent key is remembered no longer than copies are served while nobody tells of changes', async () => {
+    const tier = new MapTier();
+    const { clock, coherence, reads } = laneOver([tier], true);
+    const other = laneOver([tier], true);
+    const body = Buffer.from('{"features":{"n":1}}');
+    const ask = async (id: string) =>
+      rowsOf(await reads.read([{ viewUid: VIEW.uid, ids: [id], deadlineMs: NEVER }]), 1);
+    expect(await ask('a')).toEqual(['absent']);
+    await other.writes.write([putOf('a', 0, body.length)], body);
+    clock.advance(999);
+    expect(await ask('a')).toEqual(['absent']);
+    clock.advance(1);
+    expect(await ask('a')).toEqual([1]);
+    coherence.restored();
+    expect(await ask('b')).toEqual(['absent']);
+    await other.writes.write([putOf('b', 0, body.length)], body);
+    clock.advance(4_999);
+    expect(await ask('b')).toEqual(['absent']);
+  });
+});
+
 describe('invalidation', () => {
   it.each([
     [{ kind: 'ids', ids: ['a1', 'none', 'other'] } as const, ['b1', 'b2', 'é']],

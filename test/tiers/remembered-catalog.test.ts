@@ -67,6 +67,20 @@ it('has nothing to give before it was read, or when it cannot know what a change
   await close();
 });
 
+it('does not pass what it remembers for what stands once it has read the store', async () => {
+  const { store, again, close } = await open();
+  await again().create(draft('a'), 1);
+  store.isAway = true;
+  const catalog = again();
+  expect(await catalog.views()).toHaveLength(1);
+  store.isAway = false;
+  await store.create(draft('b'), 1);
+  expect(await catalog.views()).toHaveLength(2);
+  store.isAway = true;
+  await expect(catalog.views()).rejects.toThrow('it is away');
+  await close();
+});
+
 it('serves with a full disk', async () => {
   const { store, again, close } = await open(0);
   await again().create(draft('a'), 1);

@@ -28,9 +28,10 @@ class SharedCatalog {
   }
 }
 
-/** A registry, and what its lanes know: uids by slot. */
+/** A registry, and what its lanes know: uids by slot. `isDeaf`: they do not answer when they are to forget a view. */
 function open(catalog: SharedCatalog, viewsMax = 10) {
   const lanes = new Map<number, number>();
+  const state = { isDeaf: false };
   const emptied: number[] = [];
   const views = new ViewRegistry({
     viewsMax,
@@ -45,12 +46,13 @@ function open(catalog: SharedCatalog, viewsMax = 10) {
       lanes.set(slot, uid);
     },
     forget: async ({ slot }: StoredView) => {
+      if (state.isDeaf) throw new Error('no answer');
       lanes.delete(slot);
       emptied.push(slot);
     },
     changed: () => undefined,
   });
-  return { views, lanes, emptied };
+  return { views, lanes, emptied, state };
 }
 
 function definition(...features: readonly [string, FeatureType][]): ViewDefinition {
@@ -123,4 +125,24 @@ it('keeps to its own limit, also when others have made more', async () => {
   await large.views.declare('b', A);
   await expect(small.views.refresh()).rejects.toThrow(/HEADRACE_VIEWS_MAX/);
   expect(small.views.get('a')).toBeDefined();
+});
+
+it('gives the place of a view to no other until every lane has forgotten it', async () => {
+  const catalog = new SharedCatalog();
+  const [one, two] = [open(catalog, 3), open(catalog, 3)];
+  for (const name of ['a', 'b']) await one.views.declare(name, A);
+  await two.views.refresh();
+  one.state.isDeaf = true;
+  await expect(one.views.drop('a')).rejects.toThrow('no answer');
+  await two.views.drop('b');
+  await expect(one.views.refresh()).rejects.toThrow('no answer');
+  // Both are gone, and what is written to them would be erased.
+  expect(one.views.list()).toEqual([]);
+  const { view } = await one.views.declare('c', A);
+  expect([...one.lanes.keys()].sort()).toEqual([0, 1, 2]);
+  one.state.isDeaf = false;
+  await one.views.refresh();
+  expect([...one.lanes]).toEqual([[view.slot, view.uid]]);
+  await one.views.declare('d', A);
+  expect(one.views.get('d')?.slot).toBe(0);
 });

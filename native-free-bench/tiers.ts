@@ -1,0 +1,283 @@
+/**
+ * The tiers in Redis and MongoDB beside their clients called directly: `node dist/native-free-bench/tiers.js [--tiny]`.
+ *
+ * One process, no HTTP, alternating rounds, CPU time of the whole process (the server's is not in it). Both sides hand
+ * out the same bytes, and the direct side has its keys, commands and documents ready made where it can. Redis is that of
+ * `servers/redis.ts`; MongoDB the one that `HEADRACE_BENCH_MONGODB_URL` names, else it is left out.
+ */
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { Binary, Long, MongoClient } from 'mongodb';
+import { assert } from '../src/base/assert.js';
+import type { Version } from '../src/base/clock.js';
+import { storageKey } from '../src/base/keys.js';
+import type { Tier, TierWrite } from '../src/base/tier.js';
+import { RecordInspector } from '../src/resolve/record-inspector.js';
+import { MongoTier } from '../src/tiers/mongo.js';
+import { MongoConnection } from '../src/tiers/mongo-connection.js';
+import { RedisTier } from '../src/tiers/redis.js';
+import { RedisConnection } from '../src/tiers/redis-connection.js';
+import { parseRedisUrl } from '../src/tiers/redis-url.js';
+import { RecordEncoder } from '../src/views/record-codec.js';
+import { RecordDraft } from '../src/views/record-draft.js';
+import { viewOf } from '../src/views/schema.js';
+import { runCommand } from './command.js';
+import { documentId } from './data/records.js';
+import { spreadOf } from './report/figures.js';
+import { findMongo } from './servers/mongo.js';
+import { findRedis } from './servers/redis.js';
+import { UserError } from './user-error.js';
+
+const FEATURES = 50;
+const VIEW_UID = 1;
+const DAY_MS = 86_400_000;
+const TIMEOUT_MS = 30_000;
+/** A call costs something however few its keys: for the length of a round it counts as so many. */
+const KEYS_MIN = 16;
+
+interface Sizes {
+  readonly rounds: number;
+  readonly documents: number;
+  /** Records that one side reads or writes in a round. */
+  readonly recordsPerRound: number;
+}
+const FULL: Sizes = { rounds: 15, documents: 2_000, recordsPerRound: 20_000 };
+const TINY: Sizes = { rounds: 3, documents: 500, recordsPerRound: 1_000 };
+/** Fewer for MongoDB: what stands in for it on a developer's machine may read a whole collection for each query. */
+const MONGO_DOCUMENTS = 500;
+const MONGO_READS = 1 / 5;
+const MONGO_WRITES = 1 / 50;
+
+/** One call of one side, of the documents from `from`. Returns how many were found or written. */
+type Call = (from: number) => Promise<number>;
+
+interface Contest {
+  readonly name: string;
+  readonly keys: number;
+  /** Calls under way at a time. */
+  readonly width: number;
+  /** Of the records in a round. */
+  readonly share?: number;
+  readonly tier: Call;
+  readonly direct: Call;
+}
+
+/** Records of 50 float32 features, as the server packs them. */
+class Records {
+  readonly keys: readonly Buffer[];
+  readonly ids: readonly string[];
+  readonly values: readonly Buffer[];
+  readonly expiresAt: number;
+  #version = 1;
+
+  constructor(documents: number) {
+    const features = Array.from({ length: FEATURES }, (_, i) => [`f${i}`, 'float32'] as const);
+    const options = { entity: 'doc', ttlMs: DAY_MS, l1Bytes: undefined, eviction: 's3-fifo' } as const;
+    const view = viewOf({ name: 'bench', uid: VIEW_UID, slot: 0, schema: 1, features, ...options });
+    const [draft, encoder] = [new RecordDraft(view), new RecordEncoder(view)];
+    const now = Date.now();
+    this.expiresAt = now + DAY_MS;
+    this.ids = Array.from({ length: documents }, (_, document) => documentId(document));
+    this.keys = this.ids.map(id => storageKey(VIEW_UID, id));
+    this.values = this.ids.map((id, document) => {
+      draft.reset();
+      draft.id = id;
+      for (let feature = 0; feature < FEATURES; feature++) {
+        draft.setPresent(feature);
+        draft.float32s[feature] = document + feature / FEATURES;
+      }
+      const times = { writtenAt: now, freshUntil: now + DAY_MS, expiresAt: this.expiresAt };
+      return Buffer.from(encoder.encode(draft, { version: 1 as Version, ...times }));
+    });
+  }
+
+  /** Newer than all before. The bytes stay the same: what a tier compares stands beside them. */
+  writes(from: number, count: number): TierWrite[] {
+    const version = ++this.#version as Version;
+    return this.values
+      .slice(from, from + count)
+      .map((value, index) => ({ key: this.keys[from + index] ?? value, version, value }));
+  }
+}
+
+function redisContests(redis: Redis, tier: Tier, prefix: string, records: Records): Contest[] {
+  const names = records.ids.map(id => `${prefix}${VIEW_UID}:${id}`);
+  const read = (keys: number, width: number): Contest => ({
+    name: 'Redis: read',
+    keys,
+    width,
+    tier: async from => present(await tier.getMany(records.keys.slice(from, from + keys))),
+    direct: async from => present(await redis.mgetBuffer(names.slice(from, from + keys))),
+  });
+  const write = (keys: number): Contest => ({
+    name: 'Redis: write',
+    keys,
+    width: 1,
+    tier: async from => applied(await tier.putMany(records.writes(from, keys))),
+    direct: async from => {
+      const pipeline = redis.pipeline();
+      const { expiresAt } = records;
+      records.writes(from, keys).forEach(({ value }, index) => {
+        pipeline.set(`direct:${names[from + index]}`, value as Buffer, 'PXAT', expiresAt);
+      });
+      return ((await pipeline.exec()) ?? []).filter(([error]) => error === null).length;
+    },
+  });
+  return [read(1, 1), read(1, 16), read(16, 4), read(500, 1), read(500, 4), write(1), write(100)];
+}
+
+interface DirectDocument {
+  readonly _id: string;
+  readonly version: Long;
+  readonly expireAt: Date;
+  readonly record: Binary;
+}
+
+function mongoContests(client: MongoClient, tier: Tier, records: Records): Contest[] {
+  const concern = { writeConcern: { w: 'majority', journal: true } } as const;
+  const options = { ...concern, promoteBuffers: true };
+  const collection = client.db().collection<DirectDocument>(`records_${VIEW_UID}`, options);
+  const copies = client.db().collection<DirectDocument>('direct', options);
+  const read = (keys: number, width: number): Contest => ({
+    name: 'MongoDB: read',
+    keys,
+    width,
+    share: MONGO_READS,
+    tier: async from => present(await tier.getMany(records.keys.slice(from, from + keys))),
+    direct: async from => {
+      const ids = records.ids.slice(from, from + keys);
+      const found = await collection
+        .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: keys + 1 })
+        .toArray();
+      return found.length;
+    },
+  });
+  const write = (keys: number): Contest => ({
+    name: 'MongoDB: write',
+    keys,
+    width: 1,
+    share: MONGO_WRITES,
+    tier: async from => applied(await tier.putMany(records.writes(from, keys))),
+    direct: async from => {
+      const expireAt = new Date(records.expiresAt);
+      const operations = records.writes(from, keys).map(({ version, value }, index) => {
+        const version64 = Long.fromNumber(version);
+        const replacement = { version: version64, expireAt, record: new Binary(value) };
+        return {
+          replaceOne: { filter: { _id: records.ids[from + index] ?? '' }, replacement, upsert: true },
+        };
+      });
+      const { matchedCount, upsertedCount } = await copies.bulkWrite(operations, { ordered: false });
+      return matchedCount + upsertedCount;
+    },
+  });
+  return [read(1, 1), read(1, 16), read(100, 1), read(500, 1), write(1), write(20)];
+}
+
+const present = (values: readonly unknown[]) =>
+  values.filter(value => value !== undefined && value !== null).length;
+const applied = (held: readonly unknown[]) => held.filter(version => version === null).length;
+
+/** Microseconds of CPU a call, of one side in one round. */
+async function cpuUsPerCall(contest: Contest, side: Call, sizes: Sizes): Promise<number> {
+  const { keys, width, share = 1 } = contest;
+  const calls = Math.max(width, Math.ceil((share * sizes.recordsPerRound) / Math.max(keys, KEYS_MIN)));
+  const places = Math.floor(sizes.documents / keys);
+  let next = 0;
+  const caller = async () => {
+    for (let call = next++; call < calls; call = next++) {
+      const done = await side((call % places) * keys);
+      assert(done === keys, `every record of a call is there, but ${done} of ${keys} were`);
+    }
+  };
+  const start = process.cpuUsage();
+  await Promise.all(Array.from({ length: width }, caller));
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / calls;
+}
+
+/** Who goes first changes from round to round; the first rounds do not count. */
+async function hold(contest: Contest, sizes: Sizes): Promise<void> {
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  const ratios: number[] = [];
+  for (let round = -2; round < sizes.rounds; round++) {
+    const sides = round % 2 === 0 ? (['tier', 'direct'] as const) : (['direct', 'tier'] as const);
+    const us = { tier: 0, direct: 0 };
+    for (const side of sides) us[side] = await cpuUsPerCall(contest, contest[side], sizes);
+    if (round < 0 || us.direct === 0) continue;
+    ours.push(us.tier);
+    theirs.push(us.direct);
+    ratios.push(us.tier / us.direct);
+  }
+  const what = `${contest.name} ${contest.keys}${contest.width > 1 ? `, ${contest.width} at a time` : ''}`;
+  const [tier, direct, ratio] = [ours, theirs, ratios].map(spreadOf);
+  const us = (spread: typeof tier) => `${(spread?.median ?? 0).toFixed(0)} µs`.padStart(10);
+  const spread = `${ratio?.median.toFixed(2)} (${ratio?.min.toFixed(2)} to ${ratio?.max.toFixed(2)})`;
+  process.stdout.write(`${what.padEnd(32)}${us(tier)}${us(direct)}   ${spread}\n`);
+}
+
+async function againstRedis(sizes: Sizes): Promise<string | undefined> {
+  const records = new Records(sizes.documents);
+  const server = await findRedis();
+  if (typeof server === 'string') return server;
+  const prefix = `headrace-bench-${randomBytes(6).toString('hex')}:`;
+  const target = parseRedisUrl(`${server.url}?prefix=${prefix}`);
+  if (typeof target === 'string') throw new UserError(`the URL of Redis ${target}`);
+  const inspector = new RecordInspector();
+  const timeouts = { commandTimeoutMs: TIMEOUT_MS, connectTimeoutMs: TIMEOUT_MS };
+  const connection = new RedisConnection(target, timeouts);
+  const tier = new RedisTier({ connection, ...timeouts, expiresAtOf: value => inspector.expiresAt(value) });
+  const redis = new Redis(server.url);
+  try {
+    await tier.putMany(records.writes(0, records.keys.length));
+    for (const contest of redisContests(redis, tier, prefix, records)) await hold(contest, sizes);
+  } finally {
+    const names = records.ids.map(id => `${prefix}${VIEW_UID}:${id}`);
+    await redis.unlink(...names, ...names.map(name => `direct:${name}`));
+    await redis.quit();
+    await tier.close();
+    await server.stop();
+  }
+  return undefined;
+}
+
+async function againstMongo({ rounds, recordsPerRound }: Sizes): Promise<string | undefined> {
+  const sizes = { rounds, recordsPerRound, documents: MONGO_DOCUMENTS };
+  const records = new Records(sizes.documents);
+  const server = await findMongo();
+  if (typeof server === 'string') return server;
+  const inspector = new RecordInspector();
+  const tuning = { socketTimeoutMS: TIMEOUT_MS };
+  const connection = new MongoConnection({ url: server.url, tuning, slowMs: TIMEOUT_MS });
+  const tier = new MongoTier(connection, value => inspector.describe(value));
+  const client = new MongoClient(server.url);
+  try {
+    await tier.putMany(records.writes(0, records.keys.length));
+    for (const contest of mongoContests(client, tier, records)) await hold(contest, sizes);
+  } finally {
+    await client.close();
+    await tier.close();
+    await server.close();
+  }
+  return undefined;
+}
+
+async function main(): Promise<number> {
+  const sizes = process.argv.includes('--tiny') ? TINY : FULL;
+  const bytes = new Records(1).values[0]?.length ?? 0;
+  process.stdout.write(`CPU of this process a call; records of ${bytes} bytes, ${sizes.rounds} rounds\n`);
+  process.stdout.write(
+    `${''.padEnd(32)}${'tier'.padStart(10)}${'direct'.padStart(10)}   tier / direct (least to most)\n`,
+  );
+  for (const [name, contest] of [
+    ['Redis', againstRedis],
+    ['MongoDB', againstMongo],
+  ] as const) {
+    const reason = await contest(sizes);
+    if (reason !== undefined) process.stdout.write(`${name} is left out: ${reason}\n`);
+  }
+  return 0;
+}
+
+runCommand(main);
