@@ -76,7 +76,7 @@ test.each<[string, readonly HistoryEvent[], string]>([
   ['a record past its time', [write(1, 0, { ttlMs: 50 }), read(0, 1, 70)], 'expired'],
   [
     'an older version after an expiry, written before it',
-    [write(1, 0), write(2, 20, { ttlMs: 50 }), read(0, 1, 100)],
+    [write(1, 0), write(2, 20, { ttlMs: 50 }), read(0, 1, 130)],
     'stale',
   ],
   [

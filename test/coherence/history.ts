@@ -9,6 +9,9 @@
  *   back     what the same server has shown before; 0: a server never goes back
  *   others   what any other server has acknowledged or shown
  *
+ * A record whose time is over is no longer known to the server that had it: `others` then holds for its replacement of
+ * older ones as well.
+ *
  * A write of which it is not known whether it was applied may take effect at any time later. An older version is no
  * fault where the newer one may have expired before the older one was written, nor is an absent record that may have
  * expired or been deleted. Whatever the order of events, nothing is called a fault that has an innocent explanation.
@@ -72,6 +75,7 @@ export const FAULTS = [
 export interface Fault {
   readonly kind: (typeof FAULTS)[number];
   readonly read: ReadEvent;
+  readonly shown?: WriteEvent | undefined;
   /** What the read should have known, or what it shows. */
   readonly because?: WriteEvent | DeleteEvent;
   /** How long that had been known when the read began. */
@@ -107,7 +111,7 @@ export function findFaults(history: readonly HistoryEvent[], bound: Bound): Faul
     for (const read of reads) {
       const fault =
         read.found === undefined ? absentFault(key, read, bound) : foundFault(key, read, read.found, bound);
-      if (fault !== undefined) faults.push(fault);
+      if (fault !== undefined) faults.push({ ...fault, shown: read.found && key.byNumber.get(read.found.n) });
     }
   }
   return faults;
@@ -182,8 +186,9 @@ function absentFault(key: Key, read: ReadEvent, bound: Bound): Fault | undefined
 /** Since when, before the read began, the change had to be known to it; `undefined`: it had not. */
 function knownForMs(key: Key, change: Change, read: ReadEvent, bound: Bound): number | undefined {
   let longest: number | undefined;
+  const isOver = change.kind === 'write' && mayHaveExpired(key, change, read.endMs);
   for (const { server, atMs, isAcknowledgement } of key.evidence.get(change) ?? []) {
-    const isOwn = server === read.server;
+    const isOwn = server === read.server && !isOver;
     const allowedMs = !isOwn ? bound.othersMs : isAcknowledgement ? bound.ownMs : bound.backMs;
     const forMs = read.beginMs - atMs;
     if (forMs >= allowedMs && forMs > (longest ?? -1)) longest = forMs;
@@ -210,7 +215,7 @@ export function lags(history: readonly HistoryEvent[]): number[] {
   return findFaults(history, { ownMs: 0, backMs: 0, othersMs: 0 }).flatMap(({ lateMs }) => lateMs ?? []);
 }
 
-export function showFault({ kind, read, because, lateMs }: Fault): string {
+export function showFault({ kind, read, shown, because, lateMs }: Fault): string {
   const late = lateMs === undefined ? '' : `, ${Math.round(lateMs)} ms late`;
-  return `${kind}${late}: ${JSON.stringify(read)}${because === undefined ? '' : `, because of ${JSON.stringify(because)}`}`;
+  return JSON.stringify({ fault: `${kind}${late}`, read, shown, because });
 }
