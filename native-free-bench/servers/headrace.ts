@@ -14,6 +14,8 @@ export interface HeadraceOptions {
   readonly dataDir: string;
   /** Bytes of shared memory; the server's default when absent. */
   readonly l1Bytes?: number | undefined;
+  /** A Redis that it shares with others; what the environment says when absent. */
+  readonly redisUrl?: string;
 }
 
 export async function startHeadrace(options: HeadraceOptions): Promise<ChildServer> {
@@ -24,6 +26,7 @@ export async function startHeadrace(options: HeadraceOptions): Promise<ChildServ
     HEADRACE_ADMIN_PORT: '0',
     HEADRACE_DATA_DIR: options.dataDir,
     ...(options.l1Bytes === undefined ? {} : { HEADRACE_L1_BYTES: String(options.l1Bytes) }),
+    ...(options.redisUrl === undefined ? {} : { HEADRACE_REDIS_URL: options.redisUrl }),
   });
 }
 
