@@ -145,6 +145,24 @@ test('who joins a reading is not shown what expired before the question', async 
   expect([await first, await second]).toEqual([1, 'absent']);
 });
 
+test.each([[['a']], [undefined]])(
+  'what was asked for before an invalidation (%j) is not kept after it',
+  async ids => {
+    const tier = new GatedTier();
+    const { coherence, cache, ask } = lane(tier);
+    coherence.restored();
+    await writeElsewhere(tier.map, 1, 1);
+    const first = ask();
+    coherence.invalidated(VIEW.uid, VIEW.slot, ids);
+    await writeElsewhere(tier.map, 2, 2);
+    const second = ask();
+    tier.answer();
+    tier.answer();
+    expect([await first, await second]).toEqual([1, 2]);
+    expect(cache.kept.size).toBe(1);
+  },
+);
+
 test('an absent key is remembered for as long as a copy would be while nobody tells of changes', async () => {
   const tier = new MapTier();
   const { clock, coherence, ask } = lane(tier);
