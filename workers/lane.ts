@@ -120,6 +120,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     catalog,
     cache,
     chain,
+    coherence,
     inspector,
     reads,
     writes,

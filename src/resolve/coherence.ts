@@ -13,7 +13,7 @@
  * the store's answer. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
  */
 import type { Clock } from '../base/clock.js';
-import { idOfStorageKey, viewUidOfStorageKey } from '../base/keys.js';
+import { idOfStorageKey, storageKey, viewUidOfStorageKey } from '../base/keys.js';
 import { type FencePass, KeyFence } from './key-fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
@@ -96,7 +96,7 @@ export class Coherence {
 
   /** Records were changed elsewhere; keys of other lanes are none of this one's business. */
   keysChanged(keys: readonly Uint8Array[]): void {
-    const { views, cache, copies } = this.#parts;
+    const { views, cache } = this.#parts;
     const dropped: Uint8Array[] = [];
     for (const key of keys) {
       const view = views.find(viewUidOfStorageKey(key))?.view;
@@ -107,8 +107,30 @@ export class Coherence {
       cache.remove(view.slot, id);
       dropped.push(key);
     }
-    // A copy is not seen any more as soon as this is called; where the removal fails, the era ends.
-    if (dropped.length > 0) copies?.deleteMany(dropped).catch(() => copies.newEra());
+    if (dropped.length > 0) this.#dropCopies(dropped);
+  }
+
+  /** A copy is not seen any more as soon as this is called; where the removal fails, the era ends. */
+  #dropCopies(keys: readonly Uint8Array[]): void {
+    const { copies } = this.#parts;
+    copies?.deleteMany(keys).catch(() => copies.newEra());
+  }
+
+  /**
+   * A client wants records read anew, these or some of the view: beside the shared table, copies on disk go, and what is
+   * being read is not kept. Which copies on disk a pattern or a tag means is not known without reading all: they all go.
+   */
+  invalidated(viewUid: number, slot: number, ids: readonly string[] | undefined): void {
+    const { cache, negative, flights, copies } = this.#parts;
+    if (ids === undefined) {
+      negative.clear();
+      flights.forgetAll();
+      copies?.newEra();
+      return;
+    }
+    const owned = ids.filter(id => cache.owns(slot, id));
+    for (const id of owned) this.changedHere(viewUid, id);
+    if (owned.length > 0) this.#dropCopies(owned.map(id => storageKey(viewUid, id)));
   }
 
   /** Any record may have changed. */

@@ -10,6 +10,7 @@ import {
 } from '../lanes/messages.js';
 import type { CatalogedView } from '../views/schema.js';
 import type { TierChain } from './chain.js';
+import type { Coherence } from './coherence.js';
 import { invalidate } from './invalidator.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
@@ -22,6 +23,7 @@ export interface LaneServiceParts {
   readonly catalog: ViewCatalogStore<CatalogedView>;
   readonly cache: LaneCache;
   readonly chain: TierChain;
+  readonly coherence: Coherence;
   readonly inspector: RecordInspector;
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
@@ -59,7 +61,7 @@ export class LaneService {
   }
 
   async #control(task: ControlTask): Promise<ControlReply> {
-    const { views, catalog, cache, inspector, pause } = this.#parts;
+    const { views, catalog, cache, coherence, inspector, pause } = this.#parts;
     switch (task.kind) {
       case 'catalog-list':
         return { kind: 'cataloged', views: await catalog.views() };
@@ -77,7 +79,8 @@ export class LaneService {
         views.forget(task.viewUid);
         return DONE;
       case 'invalidate': {
-        const { slot } = views.get(task.viewUid).view;
+        const { slot, uid } = views.get(task.viewUid).view;
+        coherence.invalidated(uid, slot, task.spec.kind === 'ids' ? task.spec.ids : undefined);
         return { kind: 'done', count: await invalidate(cache, inspector, slot, task.spec, pause) };
       }
       case 'stats':

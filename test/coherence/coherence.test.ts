@@ -84,17 +84,8 @@ async function check(
       `p99 ${quantile(late, 0.99)} ms, longest ${quantile(late, 1)} ms; ${faults.length} faults`,
   );
   workload.close();
-  if (faults.length > 0)
-    (await import('node:fs')).writeFileSync(
-      `history-${seedOf(name)}.json`,
-      JSON.stringify({ faults, history: workload.history }),
-    );
   expect(workload.wrong).toEqual([]);
   expect(faults.slice(0, 10).map(showFault)).toEqual([]);
-}
-
-function seedOf(name: string) {
-  return name.replace(/\W+/g, '-');
 }
 
 function quantile(sorted: readonly number[], part: number): string {

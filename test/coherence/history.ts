@@ -98,8 +98,35 @@ interface Key {
   readonly writes: readonly WriteEvent[];
   readonly deletes: readonly DeleteEvent[];
   readonly byNumber: ReadonlyMap<number, WriteEvent>;
+  /** By the moment from which it may be gone, the version of a record whose time is over. */
+  readonly expired: RunningMax;
+  /** By the moment from which it may have been made, until when a deletion may take effect. */
+  readonly deleted: RunningMax;
   /** When it was known, first, by acknowledgement and by server, that a change had been made. */
   readonly evidence: ReadonlyMap<Change, readonly Evidence[]>;
+}
+
+/** The largest of all values that belong to a moment or an earlier one. */
+class RunningMax {
+  readonly #moments: readonly number[];
+  readonly #largest: number[] = [];
+
+  constructor(pairs: readonly (readonly [atMs: number, value: number])[]) {
+    const sorted = pairs.toSorted(([a], [b]) => a - b);
+    this.#moments = sorted.map(([atMs]) => atMs);
+    for (const [, value] of sorted) this.#largest.push(Math.max(value, this.#largest.at(-1) ?? value));
+  }
+
+  /** `undefined`: there are none. */
+  until(atMs: number): number | undefined {
+    let [from, to] = [0, this.#moments.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#moments[middle] as number) <= atMs) from = middle + 1;
+      else to = middle;
+    }
+    return this.#largest[from - 1];
+  }
 }
 
 /** Every fault of a history, of each read the first. */
@@ -142,7 +169,16 @@ function keyOf(events: readonly HistoryEvent[], reads: readonly ReadEvent[]): Ke
     if (known?.every(one => one.server !== server || one.isAcknowledgement))
       known.push({ server, atMs: endMs, isAcknowledgement: false });
   }
-  return { writes, deletes, byNumber, evidence };
+  const expired = new RunningMax(
+    writes
+      .filter(({ outcome }) => outcome !== 'refused')
+      .map(({ beginMs, ttlMs, version }) => [
+        beginMs + ttlMs - CLOCK_GRAIN_MS,
+        version ?? Number.POSITIVE_INFINITY,
+      ]),
+  );
+  const deleted = new RunningMax(deletes.map(one => [one.beginMs, settledMs(one)]));
+  return { writes, deletes, byNumber, expired, deleted, evidence };
 }
 
 function foundFault(key: Key, read: ReadEvent, found: Found, bound: Bound): Fault | undefined {
@@ -174,9 +210,7 @@ function absentFault(key: Key, read: ReadEvent, bound: Bound): Fault | undefined
     if (read.endMs >= change.beginMs + change.ttlMs - CLOCK_GRAIN_MS) continue;
     const lateMs = knownForMs(key, change, read, bound);
     if (lateMs === undefined) continue;
-    const mayBeDeleted = key.deletes.some(
-      one => settledMs(one) >= change.beginMs && one.beginMs <= read.endMs,
-    );
+    const mayBeDeleted = (key.deleted.until(read.endMs) ?? Number.NEGATIVE_INFINITY) >= change.beginMs;
     if (!mayBeDeleted && !mayHaveExpired(key, change, read.endMs))
       return { kind: 'lost', read, because: change, lateMs };
   }
@@ -186,23 +220,21 @@ function absentFault(key: Key, read: ReadEvent, bound: Bound): Fault | undefined
 /** Since when, before the read began, the change had to be known to it; `undefined`: it had not. */
 function knownForMs(key: Key, change: Change, read: ReadEvent, bound: Bound): number | undefined {
   let longest: number | undefined;
-  const isOver = change.kind === 'write' && mayHaveExpired(key, change, read.endMs);
   for (const { server, atMs, isAcknowledgement } of key.evidence.get(change) ?? []) {
-    const isOwn = server === read.server && !isOver;
-    const allowedMs = !isOwn ? bound.othersMs : isAcknowledgement ? bound.ownMs : bound.backMs;
     const forMs = read.beginMs - atMs;
-    if (forMs >= allowedMs && forMs > (longest ?? -1)) longest = forMs;
+    if (forMs < 0) continue;
+    const isOwn =
+      server === read.server && !(change.kind === 'write' && mayHaveExpired(key, change, read.endMs));
+    const allowedMs = !isOwn ? bound.othersMs : isAcknowledgement ? bound.ownMs : bound.backMs;
+    if (forMs >= allowedMs) longest = Math.max(forMs, longest ?? 0);
   }
   return longest;
 }
 
 /** Whether at that time the written record, or one that replaced it, may have been gone because its time was over. */
-function mayHaveExpired({ writes }: Key, write: WriteEvent, atMs: number): boolean {
-  return writes.some(({ outcome, version, beginMs, ttlMs }) => {
-    if (outcome === 'refused') return false;
-    const isAsNew = version === undefined || write.version === undefined || version >= write.version;
-    return isAsNew && beginMs + ttlMs - CLOCK_GRAIN_MS <= atMs;
-  });
+function mayHaveExpired({ expired }: Key, { version }: WriteEvent, atMs: number): boolean {
+  const largest = expired.until(atMs);
+  return largest !== undefined && largest >= (version ?? Number.NEGATIVE_INFINITY);
 }
 
 /** Until when it may take effect. */

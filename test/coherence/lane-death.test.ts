@@ -1,0 +1,52 @@
+/** A lane that dies takes the news of other servers' changes with it: nothing may be served on as if they were told of. */
+import { expect, test } from 'vitest';
+import { ApiClient, recordPath } from '../server/api-client.js';
+import { startServerProcess } from '../server/server-process.js';
+import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
+
+const VIEW = { entity: 'doc', ttl: '1h', features: { n: 'int64' } };
+const IDS = Array.from({ length: 40 }, (_, n) => `id${n}`);
+const LANE_KILLER = new URL('../server/lane-killer.js', import.meta.url).href;
+
+describeWithRedis('a lane that dies while nobody can be told of changes', () => {
+  test('leaves nothing that would be served for as long as that lasts', async () => {
+    const redis = await RedisServer.start();
+    const env = { HEADRACE_REDIS_URL: redis.url, HEADRACE_REDIS_TIMEOUT: '1s' };
+    const [here, there] = await Promise.all([
+      startServerProcess({ env, nodeArgs: ['--import', LANE_KILLER] }),
+      startServerProcess({ env }),
+    ]);
+    const [reader, writer] = [new ApiClient(here.port), new ApiClient(there.port)];
+    const logged = (message: string) => here.log.filter(line => line['message'] === message).length;
+    const restarts = () => here.log.filter(({ kind }) => kind === 'restarted').length;
+    const writeAll = (n: number) =>
+      Promise.all(IDS.map(id => writer.put(recordPath('docs', id), { features: { n } })));
+    const readAll = async () => {
+      const answer = await reader.post('/v1/views/docs/lookup', { ids: IDS });
+      return {
+        ns: (answer.json() as { columns: number[][] }).columns[0],
+        from: answer.headers['cache-status'],
+      };
+    };
+
+    await writer.put('/v1/views/docs', VIEW);
+    await eventually(() => logged('redis tells of changes') >= 2, 'both lanes are told of changes');
+    await eventually(async () => (await reader.get('/v1/views/docs')).status === 200, 'the view is known');
+    await writeAll(1);
+    await eventually(async () => {
+      const { ns, from } = await readAll();
+      return ns?.every(n => n === 1) && String(from).includes('hit');
+    }, 'all is in memory');
+
+    await redis.admin.call('ACL', 'SETUSER', 'default', '-client|tracking');
+    here.signal('SIGUSR2');
+    await eventually(() => restarts() > 0, 'a lane has died and was replaced');
+    await writeAll(2);
+    await eventually(async () => (await readAll()).ns?.every(n => n === 2), 'all that was written is read');
+    expect(restarts()).toBeGreaterThan(0);
+
+    for (const client of [reader, writer]) client.close();
+    await Promise.all([here.stop(), there.stop()]);
+    await redis.close();
+  });
+});
