@@ -71,6 +71,11 @@ export class Reclaimer {
     );
   }
 
+  /** Whether a record that is added may need another's room. */
+  get isFull(): boolean {
+    return this.log.freeCount <= 1 || this.#shard.slotsUsed >= this.#slotsMax;
+  }
+
   /** The queue that a new record of the cache belongs in. */
   queueOfNew(cache: number, key: Key): Queue {
     const policy = policyOf(this.#policy(cache));

@@ -9,6 +9,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { Caches } from './caches.js';
 import { Key } from './hash.js';
+import { HotKeyScan } from './hot-keys.js';
 import { holdsLane, type LaneClaim } from './lane-owner.js';
 import {
   CACHE,
@@ -113,6 +114,28 @@ export class TableWriter {
   removeWhere(slot: number, test: RemovalTest): Removal {
     const owned = this.#owned.filter(shard => shard !== undefined);
     return new Removal(owned, slot, this.#view, test, () => this.#nowTick());
+  }
+
+  /** A walk that finds this lane's hottest records, at most so many. */
+  hotKeys(keysMax: number): HotKeyScan {
+    const shards = this.#owned.flatMap(owned => (owned === undefined ? [] : [owned.shard]));
+    return new HotKeyScan(shards, this.#view, keysMax, () => this.#nowTick());
+  }
+
+  /** Whether a put of this key would add it without another record giving way; false when it is there already. */
+  canAdd(slot: number, id: string): boolean {
+    this.#key.fromString(slot, id);
+    const { shard, reclaimer } = this.#ownedShard();
+    if (reclaimer.isFull) return false;
+    const held = shard.find(this.#key);
+    if (held === NO_SLOT) return shard.vacant !== NO_SLOT;
+    const identity = (slot << EPOCH_SHIFT_CACHE) | (this.#epoch(slot) & EPOCH_MASK);
+    return !this.#isAlive(shard, shard.placeOf(held), identity, this.#nowTick());
+  }
+
+  /** Whether all that is added from now on takes the place of something else. */
+  get isFull(): boolean {
+    return this.#owned.every(owned => owned === undefined || owned.reclaimer.isFull);
   }
 
   /**

@@ -12,6 +12,10 @@ export interface LaneCache {
   get(slot: number, id: string): Uint8Array | undefined;
   /** The larger version wins. A value that cannot be kept leaves no older one behind. */
   put(slot: number, id: string, value: Uint8Array, expiresAtMs: number): void;
+  /** Whether a put of the key would add it, and nothing would give way for it. */
+  canAdd(slot: number, id: string): boolean;
+  /** Whether nothing can be added any more without something giving way. */
+  readonly isFull: boolean;
   /** True when there was one. */
   remove(slot: number, id: string): boolean;
   /** Removes what passes the test, in steps: call `step` until it says it is done. */
@@ -50,6 +54,14 @@ export class TableCache implements LaneCache {
 
   put(slot: number, id: string, value: Uint8Array, expiresAtMs: number): void {
     this.#writer.put(slot, id, value, expiresAtMs);
+  }
+
+  canAdd(slot: number, id: string): boolean {
+    return this.#writer.canAdd(slot, id);
+  }
+
+  get isFull(): boolean {
+    return this.#writer.isFull;
   }
 
   remove(slot: number, id: string): boolean {

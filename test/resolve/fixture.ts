@@ -57,6 +57,15 @@ export class MapTier implements Tier {
 
 export class MapCache implements LaneCache {
   readonly kept = new Map<string, Uint8Array>();
+  entriesMax = Number.POSITIVE_INFINITY;
+
+  get isFull(): boolean {
+    return this.kept.size >= this.entriesMax;
+  }
+
+  canAdd(slot: number, id: string): boolean {
+    return !this.isFull && this.get(slot, id) === undefined;
+  }
 
   owns(_slot: number, id: string): boolean {
     return !id.startsWith('other');
