@@ -23,6 +23,7 @@ import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
+import { WarmingProgress } from './lanes/warming.js';
 import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
@@ -104,8 +105,10 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config);
     let onViewsChanged = () => {};
+    const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
       log,
+      warming,
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
@@ -121,7 +124,11 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
           host: config.adminHost,
           port: config.adminPort,
           limits: { ...limits, connectionsMax: ADMIN_CONNECTIONS_MAX },
-          handler: adminHandler({ key: config.adminKey, readiness: () => readiness }),
+          handler: adminHandler({
+            key: config.adminKey,
+            readiness: () => readiness,
+            warming: () => warming.current,
+          }),
           onError,
         },
         message => log.warn(message),
@@ -137,6 +144,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     );
     closers.push(() => data.close());
     readiness = 'ready';
+    lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
     const stop = async () => {
       readiness = 'draining';
       const deadline = performance.now() + config.shutdownTimeout;
@@ -192,8 +200,18 @@ function sharedStores(config: Config): SharedStores {
   };
 }
 
+function warmingProgress({ lanes }: Config, log: Log): WarmingProgress {
+  return new WarmingProgress(
+    lanes,
+    ({ kind, ...figures }) =>
+      log.info(figures, kind === 'begun' ? 'reading what was hot before the start' : 'warm'),
+    () => performance.now(),
+  );
+}
+
 interface LaneHandlers {
   readonly log: Log;
+  readonly warming: WarmingProgress;
   /** Another server may have changed the catalog of views. */
   readonly onViewsChanged: () => void;
 }
@@ -202,7 +220,7 @@ async function openLanes(
   config: Config,
   table: TableHandle,
   workerUrl: URL,
-  { log, onViewsChanged }: LaneHandlers,
+  { log, warming, onViewsChanged }: LaneHandlers,
 ): Promise<Lanes> {
   const workerData: LaneWorkerData = {
     table,
@@ -212,6 +230,8 @@ async function openLanes(
     readTimeoutMs: config.deadline,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
     flightsMax: config.queueMax,
+    hotKeysMax: config.hotKeysMax,
+    warmRate: config.warmRate,
     shared: sharedStores(config),
   };
   try {
@@ -224,6 +244,8 @@ async function openLanes(
       bytesMax: config.queueBytesMax,
       onExited: lane => releaseLane(table, lane),
       onEvent: event => {
+        warming.take(event);
+        if (event.kind === 'warming') return;
         if (event.kind === 'views-changed') onViewsChanged();
         else if (event.kind === 'failed') log.error(event, 'a lane failed');
         else log.warn(event, 'a lane changed');

@@ -34,6 +34,7 @@ import { SingleFlight } from '../src/resolve/single-flight.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
 import { type LaneTiers, openTiers } from './lane-tiers.js';
+import { openWarmth } from './lane-warmth.js';
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
@@ -67,7 +68,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = openTiers({ data, lane, clock, inspector, notify });
+  const tiers = openTiers({ data, lane, lanes, clock, inspector, notify });
   const { catalog, copies, levels } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
@@ -97,6 +98,11 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     tombstoneTtlMs,
   });
 
+  const warmth = openWarmth(
+    { data, lane, lanes, writer, hotKeys: tiers.hotKeys },
+    { views, cache, chain, coherence, negative, inspector, clock },
+    notify,
+  );
   const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
   const amending = setInterval(() => amends?.step(), AMEND_MS).unref();
   const unfollow = followChanges(tiers, coherence, {
@@ -108,7 +114,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     clearInterval(maintenance);
     clearInterval(amending);
     unfollow();
-    await housekeeping?.stop();
+    await Promise.all([housekeeping?.stop(), warmth.close()]);
     await tiers.close();
   };
   return new LaneService({
@@ -120,6 +126,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     reads,
     writes,
     flights,
+    warm: () => warmth.begin(),
     pause: nextTurn,
     close,
   });

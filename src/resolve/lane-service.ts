@@ -26,6 +26,8 @@ export interface LaneServiceParts {
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
   readonly flights: { readonly joined: number };
+  /** Begins to read what was hot before the start, unless it has begun. */
+  readonly warm: () => void;
   /** Lets other work of the thread go first. */
   readonly pause: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -80,6 +82,9 @@ export class LaneService {
         const { slot } = views.get(task.viewUid).view;
         return { kind: 'done', count: await invalidate(cache, inspector, slot, task.spec, pause) };
       }
+      case 'warm':
+        this.#parts.warm();
+        return DONE;
       case 'stats':
         return this.#stats();
       default:
