@@ -138,7 +138,7 @@ function openHotKeys(
   environment: LmdbEnvironment,
   guard: DiskGuard,
 ): LmdbHotKeys {
-  const keysMax = Math.ceil(data.hotKeysMax / lanes);
+  const { hotKeysMax: keysMax } = data;
   return new LmdbHotKeys(environment, guard, { lane, lanes, keysMax, bytesMax: keysMax * BYTES_PER_HOT_KEY });
 }
 

@@ -44,7 +44,7 @@ export function openWarmth(
   reading: ReadingParts,
   notify: (message: string) => void,
 ): Warmth {
-  const { data, lanes, writer, hotKeys } = lane;
+  const { data, writer, hotKeys } = lane;
   const { hotKeysMax, shared } = data;
   const { views, coherence } = reading;
   const isTold = !isShared(shared) || shared.redisUrl !== '';
@@ -55,7 +55,7 @@ export function openWarmth(
   let isClosed = false;
 
   const saver = new HotKeySaver({
-    scan: () => writer.hotKeys(Math.ceil(hotKeysMax / lanes)),
+    scan: () => writer.hotKeys(hotKeysMax),
     list: hotKeys,
     views,
     isSettled: () => state === 'warm' && isWhole(),

@@ -4,12 +4,22 @@ import { batch } from './batch.js';
 import { load } from './load.js';
 import { mixed } from './mixed.js';
 import { restart } from './restart.js';
+import { restartWarm } from './restart-warm.js';
 import type { Scenario } from './scenario.js';
 import { singleHit } from './single-hit.js';
 import { singleMiss } from './single-miss.js';
 import { zipf } from './zipf.js';
 
-export const SCENARIOS: readonly Scenario[] = [singleHit, singleMiss, batch, mixed, zipf, load, restart];
+export const SCENARIOS: readonly Scenario[] = [
+  singleHit,
+  singleMiss,
+  batch,
+  mixed,
+  zipf,
+  load,
+  restart,
+  restartWarm,
+];
 
 /** @throws UserError for a name that is none. No names: all. */
 export function scenariosNamed(names: readonly string[]): readonly Scenario[] {

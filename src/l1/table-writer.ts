@@ -116,10 +116,11 @@ export class TableWriter {
     return new Removal(owned, slot, this.#view, test, () => this.#nowTick());
   }
 
-  /** A walk that finds this lane's hottest records, at most so many. */
+  /** A walk that finds this lane's hottest records, its share of so many of all lanes. */
   hotKeys(keysMax: number): HotKeyScan {
     const shards = this.#owned.flatMap(owned => (owned === undefined ? [] : [owned.shard]));
-    return new HotKeyScan(shards, this.#view, keysMax, () => this.#nowTick());
+    const share = Math.floor((keysMax * shards.length) / this.#owned.length);
+    return new HotKeyScan(shards, this.#view, share, () => this.#nowTick());
   }
 
   /** Whether a put of this key would add it without another record giving way; false when it is there already. */

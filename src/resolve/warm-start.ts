@@ -114,13 +114,17 @@ export class Warming {
   }
 
   async #round(): Promise<WarmingEnd> {
-    const { lists, clock, pause } = this.#parts;
+    const { lists, clock, cache, pause } = this.#parts;
     this.#done = 0;
     this.#nextAtMs = clock.now();
     let batch: Wanted[] = [];
     let position = 0;
     for (const key of lists.keys()) {
-      if (++position % LOOK_KEYS === 0) await pause();
+      if (++position % LOOK_KEYS === 0) {
+        await pause();
+        if (this.#isStopped) return 'stopped';
+        if (cache.isFull) return 'full';
+      }
       const wanted = this.#wantedOf(key, position);
       if (wanted !== undefined) batch.push(wanted);
       if (batch.length < BATCH_KEYS) continue;
@@ -128,6 +132,7 @@ export class Warming {
       if (end !== undefined) return end;
       batch = [];
     }
+    if (batch.length === 0) return cache.isFull ? 'full' : 'done';
     return (await this.#take(batch)) ?? 'done';
   }
 
@@ -155,7 +160,7 @@ export class Warming {
     await this.#untilWhole();
     if (this.#isStopped) return 'stopped';
     if (this.#parts.cache.isFull) return 'full';
-    if (batch.length > 0) await this.#read(batch);
+    await this.#read(batch);
     this.#tell();
     return this.#failures > FAILURES_MAX ? 'unavailable' : undefined;
   }

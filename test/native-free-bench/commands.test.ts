@@ -141,6 +141,6 @@ test.runIf(existsSync(HEADRACE))('every scenario runs at its tiny size', { timeo
   expect(ended.stderr).not.toMatch(/Error|skipped/);
   expect(ended.code).toBe(0);
   const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')) as Report;
-  expect(new Set(report.cases.map(({ scenario }) => scenario)).size).toBe(7);
+  expect(new Set(report.cases.map(({ scenario }) => scenario)).size).toBe(8);
   for (const { open } of report.cases) expect(open?.errorRate ?? 0).toBe(0);
 });
