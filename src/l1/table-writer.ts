@@ -9,7 +9,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { Caches } from './caches.js';
 import { Key } from './hash.js';
-import { HotKeyScan } from './hot-keys.js';
+import { HotKeyScan, markOfHeat } from './hot-keys.js';
 import { holdsLane, type LaneClaim } from './lane-owner.js';
 import {
   CACHE,
@@ -99,6 +99,18 @@ export class TableWriter {
     return this.#put(value, expiresAtMs, epoch);
   }
 
+  /**
+   * As `put`, for a record that was in a table before, with the heat it had there: it need not prove itself anew. Only
+   * where nothing has to give way, else it is not stored; nor is it when there is one already.
+   */
+  addHot(slot: number, id: string, value: Uint8Array, expiresAtMs: number, heat: number): boolean {
+    if (!this.canAdd(slot, id) || this.#put(value, expiresAtMs, undefined, heat > 0) !== 'stored')
+      return false;
+    const { shard } = this.#ownedShard();
+    shard.setMark(shard.find(this.#key), markOfHeat(heat));
+    return true;
+  }
+
   /** Removes the key; whether there was one. */
   remove(slot: number, id: string): boolean {
     this.#key.fromString(slot, id);
@@ -118,7 +130,7 @@ export class TableWriter {
 
   /** A walk that finds this lane's hottest records, its share of so many of all lanes. */
   hotKeys(keysMax: number): HotKeyScan {
-    const shards = this.#owned.flatMap(owned => (owned === undefined ? [] : [owned.shard]));
+    const shards = this.#owned.filter(owned => owned !== undefined);
     const share = Math.floor((keysMax * shards.length) / this.#owned.length);
     return new HotKeyScan(shards, this.#view, share, () => this.#nowTick());
   }
@@ -156,7 +168,7 @@ export class TableWriter {
     return isDone;
   }
 
-  #put(value: Uint8Array, expiresAtMs: number, epochAsked: number | undefined): PutResult {
+  #put(value: Uint8Array, expiresAtMs: number, epochAsked: number | undefined, isHot = false): PutResult {
     this.#assertHeld();
     assert((value.length & 3) === 0, 'a value is whole words long');
     const key = this.#key;
@@ -181,7 +193,7 @@ export class TableWriter {
       if (held !== NO_SLOT) reclaimer.drop(cache, held, heldPlace);
       return tick <= nowTick ? 'expired' : 'too-large';
     }
-    const queue = isHeld ? reclaimer.log.queueAt(heldPlace) : reclaimer.queueOfNew(cache, key);
+    const queue = isHeld ? reclaimer.log.queueAt(heldPlace) : reclaimer.queueOfNew(cache, key, isHot);
     let slot = held === NO_SLOT ? shard.vacant : held;
     let hasRoom = reclaimer.makeRoom(cache, queue, words, nowTick);
     // Making room may have moved the held record, or dropped it; it never changes slots.

@@ -12,6 +12,12 @@ import type { LaneViews } from './lane-views.js';
 /** About half a millisecond. */
 const STEP_BUCKETS = 1024;
 
+export interface SavedKey {
+  /** A storage key. */
+  readonly key: Uint8Array;
+  readonly heat: number;
+}
+
 export interface HotKeySaverParts {
   /** A new walk over the lane's shards. */
   readonly scan: () => {
@@ -19,7 +25,7 @@ export interface HotKeySaverParts {
     readonly hasUses: boolean;
     keys(): Iterable<HotKey>;
   };
-  readonly list: { save(keys: Iterable<Uint8Array>, signal: AbortSignal): Promise<number> };
+  readonly list: { save(entries: Iterable<SavedKey>, signal: AbortSignal): Promise<number> };
   readonly views: LaneViews;
   readonly isSettled: () => boolean;
   readonly pause: () => Promise<void>;
@@ -67,14 +73,14 @@ export class HotKeySaver {
       signal.throwIfAborted();
     }
     if (!walk.hasUses || !isSettled()) return undefined;
-    return list.save(this.#storageKeys(walk.keys()), signal);
+    return list.save(this.#entries(walk.keys()), signal);
   }
 
-  *#storageKeys(keys: Iterable<HotKey>): Generator<Uint8Array> {
+  *#entries(keys: Iterable<HotKey>): Generator<SavedKey> {
     const uids = new Map(this.#parts.views.list().map(({ view }) => [view.slot, view.uid]));
-    for (const { slot, id } of keys) {
+    for (const { slot, id, heat } of keys) {
       const uid = uids.get(slot);
-      if (uid !== undefined) yield storageKeyOfBytes(uid, id);
+      if (uid !== undefined) yield { key: storageKeyOfBytes(uid, id), heat };
     }
   }
 }

@@ -19,6 +19,7 @@ import type { LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
 import type { RecordInspector } from './record-inspector.js';
+import type { SavedKey } from './warm-save.js';
 
 /** As many as a request's slice: they may be large. */
 const BATCH_KEYS = 64;
@@ -49,8 +50,8 @@ export interface WarmingProgress {
 }
 
 export interface WarmingParts {
-  /** Storage keys, hottest first; can be gone through again. */
-  readonly lists: { readonly count: number; keys(): Iterable<Uint8Array> };
+  /** Hottest first; can be gone through again. */
+  readonly lists: { readonly count: number; entries(): Iterable<SavedKey> };
   readonly lane: number;
   readonly lanes: number;
   readonly views: LaneViews;
@@ -72,8 +73,7 @@ export interface WarmingParts {
   readonly onProgress: (progress: WarmingProgress) => void;
 }
 
-interface Wanted {
-  readonly key: Uint8Array;
+interface Wanted extends SavedKey {
   readonly id: string;
   readonly name: string;
   readonly lane: LaneView;
@@ -119,13 +119,13 @@ export class Warming {
     this.#nextAtMs = clock.now();
     let batch: Wanted[] = [];
     let position = 0;
-    for (const key of lists.keys()) {
+    for (const entry of lists.entries()) {
       if (++position % LOOK_KEYS === 0) {
         await pause();
         if (this.#isStopped) return 'stopped';
         if (cache.isFull) return 'full';
       }
-      const wanted = this.#wantedOf(key, position);
+      const wanted = this.#wantedOf(entry, position);
       if (wanted !== undefined) batch.push(wanted);
       if (batch.length < BATCH_KEYS) continue;
       const end = await this.#take(batch);
@@ -137,7 +137,7 @@ export class Warming {
   }
 
   /** Whether the key is this lane's, and worth reading. */
-  #wantedOf(key: Uint8Array, position: number): Wanted | undefined {
+  #wantedOf({ key, heat }: SavedKey, position: number): Wanted | undefined {
     const { views, cache, negative, lane, lanes } = this.#parts;
     const known = key.length < KEY_BYTES_MIN ? undefined : views.find(viewUidOfStorageKey(key));
     if (known === undefined) {
@@ -151,7 +151,7 @@ export class Warming {
     this.#done++;
     if (!cache.canAdd(slot, id)) return undefined;
     const name = keyName(uid, id);
-    return { key, id, name, lane: known, pass: negative.begin(name) };
+    return { key, heat, id, name, lane: known, pass: negative.begin(name) };
   }
 
   /** Reads a batch when its time has come; the end when there is one. */
@@ -186,11 +186,9 @@ export class Warming {
   #keep(wanted: Wanted, found: Found): void {
     if (found === undefined || found === UNAVAILABLE || !this.#mayKeep(wanted)) return;
     const { cache, coherence, inspector } = this.#parts;
-    const { slot } = wanted.lane.view;
-    // Requests may have brought it, or taken the room, since.
-    if (!cache.canAdd(slot, wanted.id)) return;
-    cache.put(slot, wanted.id, found, coherence.servedUntil(inspector.expiresAt(found)));
-    this.#added++;
+    const { id, heat, lane } = wanted;
+    const untilMs = coherence.servedUntil(inspector.expiresAt(found));
+    if (cache.addHot(lane.view.slot, id, found, untilMs, heat)) this.#added++;
   }
 
   #mayKeep({ name, lane, pass }: Wanted): boolean {

@@ -3,7 +3,7 @@
  * all. Read are all of them at once, whichever lanes wrote them: a key's lane is another after a restart.
  *
  *   01/current            {"number":7,"chunks":2}
- *   01/…7/000000          checksum (4) · count (4) · keys, each behind its length (2)
+ *   01/…7/000000          checksum (4) · count (4) · keys, each behind its length (2) and its heat (1)
  *   01/…7/000001
  *
  * A list is written in chunks, each a short write of its own, under a number of its own; one last write names it the
@@ -22,8 +22,15 @@ export interface HotKeysOptions {
   readonly lanes: number;
   /** Of one list. */
   readonly keysMax: number;
-  /** Of all keys of one list, with two bytes each for their lengths. */
+  /** Of all keys of one list, with three bytes each for length and heat. */
   readonly bytesMax: number;
+}
+
+export interface HotEntry {
+  /** A storage key. */
+  readonly key: Uint8Array;
+  /** A byte, of whoever found it. */
+  readonly heat: number;
 }
 
 /** What was saved, as it was when it was read; it takes as much memory as it has on disk. */
@@ -32,14 +39,15 @@ export interface HotKeyLists {
   readonly count: number;
   /** Parts that could not be read, and are left out. */
   readonly damaged: number;
-  /** Storage keys, the hottest of each list first. */
-  keys(): Generator<Buffer>;
+  /** The hottest of each list first. */
+  entries(): Generator<HotEntry>;
 }
 
 const CHUNK_BYTES = 32 * 1024;
 const CHECK_BYTES = 4;
 const CHUNK_HEADER_BYTES = 8;
-const LENGTH_BYTES = 2;
+const HEAT_AT = 2;
+const ENTRY_HEADER_BYTES = 3;
 const KEY_BYTES_MAX = 0xffff;
 /** A chunk's pages, and those that lead to it. */
 const CHUNK_DISK_BYTES = CHUNK_BYTES + 8 * 4096;
@@ -71,7 +79,7 @@ export class LmdbHotKeys {
    * The first lane also removes lists of lanes that are no more.
    * @throws HeadraceError `disk-full`, or the signal's reason; the old list is then there as before.
    */
-  async save(keys: Iterable<Uint8Array>, signal?: AbortSignal): Promise<number> {
+  async save(entries: Iterable<HotEntry>, signal?: AbortSignal): Promise<number> {
     assert(!this.#isSaving, 'one list is saved at a time');
     this.#isSaving = true;
     try {
@@ -82,7 +90,7 @@ export class LmdbHotKeys {
       const number = (former?.number ?? 0) + 1;
       let chunks = 0;
       let count = 0;
-      for (const chunk of this.#chunks(keys)) {
+      for (const chunk of this.#chunks(entries)) {
         signal?.throwIfAborted();
         this.#guard.check(CHUNK_DISK_BYTES);
         await hotKeys.put(chunkName(lane, number, chunks++), chunk.bytes);
@@ -121,18 +129,18 @@ export class LmdbHotKeys {
       lists.push(chunks);
     }
     const count = lists.flat().reduce((sum, chunk) => sum + chunk.readUInt32LE(CHECK_BYTES), 0);
-    return { count, damaged, keys: () => inTurn(lists.map(keysOf)) };
+    return { count, damaged, entries: () => inTurn(lists.map(entriesOf)) };
   }
 
-  *#chunks(keys: Iterable<Uint8Array>): Generator<{ readonly bytes: Buffer; readonly count: number }> {
+  *#chunks(entries: Iterable<HotEntry>): Generator<{ readonly bytes: Buffer; readonly count: number }> {
     const { keysMax, bytesMax } = this.#options;
     let parts: Buffer[] = [];
     let partBytes = 0;
     let bytesLeft = bytesMax;
     let keysLeft = keysMax;
-    for (const key of keys) {
+    for (const { key, heat } of entries) {
       assert(key.length <= KEY_BYTES_MAX, 'a key has a length of two bytes');
-      const bytes = LENGTH_BYTES + key.length;
+      const bytes = ENTRY_HEADER_BYTES + key.length;
       if (keysLeft === 0 || bytes > bytesLeft) break;
       if (partBytes + bytes > CHUNK_BYTES) {
         yield { bytes: chunkOf(parts), count: parts.length };
@@ -141,7 +149,8 @@ export class LmdbHotKeys {
       }
       const part = Buffer.allocUnsafe(bytes);
       part.writeUInt16LE(key.length);
-      part.set(key, LENGTH_BYTES);
+      part.writeUInt8(heat, HEAT_AT);
+      part.set(key, ENTRY_HEADER_BYTES);
       parts.push(part);
       partBytes += bytes;
       bytesLeft -= bytes;
@@ -201,12 +210,13 @@ function isWhole(chunk: Buffer): boolean {
 }
 
 /** Of chunks that are whole. */
-function* keysOf(chunks: readonly Buffer[]): Generator<Buffer> {
+function* entriesOf(chunks: readonly Buffer[]): Generator<HotEntry> {
   for (const chunk of chunks) {
     for (let start = CHUNK_HEADER_BYTES; start < chunk.length; ) {
-      const keyStart = start + LENGTH_BYTES;
+      const heat = chunk.readUInt8(start + HEAT_AT);
+      const keyStart = start + ENTRY_HEADER_BYTES;
       start = keyStart + chunk.readUInt16LE(start);
-      yield chunk.subarray(keyStart, start);
+      yield { key: chunk.subarray(keyStart, start), heat };
     }
   }
 }

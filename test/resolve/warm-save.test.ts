@@ -13,8 +13,8 @@ function open(given: Partial<HotKeySaverParts> = {}) {
   const saver = new HotKeySaver({
     scan: () => scanOf(true),
     list: {
-      save: async keys => {
-        saved.push([...keys].map(key => Buffer.from(key).toString('latin1')));
+      save: async entries => {
+        saved.push([...entries].map(({ key, heat }) => `${Buffer.from(key).toString('latin1')} ${heat}`));
         return saved.at(-1)?.length ?? 0;
       },
     },
@@ -30,9 +30,9 @@ function open(given: Partial<HotKeySaverParts> = {}) {
 function scanOf(hasUses: boolean) {
   let steps = 0;
   const keys = [
-    { slot: VIEW.slot, id: Buffer.from('a') },
-    { slot: 7, id: Buffer.from('of a view that is not there') },
-    { slot: VIEW.slot, id: Buffer.from('é') },
+    { slot: VIEW.slot, id: Buffer.from('a'), heat: 9 },
+    { slot: 7, id: Buffer.from('of a view that is not there'), heat: 3 },
+    { slot: VIEW.slot, id: Buffer.from('é'), heat: 1 },
   ];
   return { step: () => ++steps === 5, hasUses, keys: () => keys };
 }
@@ -40,7 +40,7 @@ function scanOf(hasUses: boolean) {
 test('keys are saved by the uid of their view, in order; those of other views are left out', async () => {
   const { saver, saved } = open();
   expect(await saver.save()).toBe(2);
-  expect(saved).toEqual([['\0\0\0\x03a', '\0\0\0\x03Ã©']]);
+  expect(saved).toEqual([['\0\0\0\x03a 9', '\0\0\0\x03Ã© 1']]);
 });
 
 test('the old list stays while the table is being filled or emptied, and when nothing was used', async () => {

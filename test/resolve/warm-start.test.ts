@@ -54,7 +54,7 @@ function warmingOf(lane: Lane, keys: readonly Uint8Array[], given: Partial<Warmi
   const rests: number[] = [];
   const warming = new Warming({
     ...lane,
-    lists: { count: keys.length, keys: () => keys },
+    lists: { count: keys.length, entries: () => keys.map((key, n) => ({ key, heat: n % 200 })) },
     lane: 0,
     lanes: 1,
     rate: 1e6,
@@ -86,6 +86,7 @@ describe('warming', () => {
     expect(tier.batches.flat()).toEqual(ids);
     expect(tier.batches.length).toBe(Math.ceil(1_000 / 64));
     expect(cached(lane)).toEqual(ids);
+    expect([...lane.cache.heats.values()]).toEqual(ids.map((_, n) => n % 200));
     expect(warming.progress).toEqual({ done: 1_000, of: 1_000, added: 1_000 });
   });
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import { storageKey } from '../../src/base/keys.js';
 import { DiskGuard } from '../../src/tiers/disk-guard.js';
-import { type HotKeysOptions, LmdbHotKeys } from '../../src/tiers/lmdb-hot-keys.js';
+import { type HotEntry, type HotKeysOptions, LmdbHotKeys } from '../../src/tiers/lmdb-hot-keys.js';
 import { openTestLmdb } from './lmdb-fixture.js';
 
 const ONE_LANE: HotKeysOptions = { lane: 0, lanes: 1, keysMax: 250_000, bytesMax: 2 ** 24 };
@@ -18,13 +18,18 @@ async function open(given: Partial<HotKeysOptions> = {}, freeBytes = () => 2 ** 
   return { hotKeys: reopened(), reopened, environment, close };
 }
 
+const entry = (n: number, pad = 0): HotEntry => ({
+  key: storageKey(7, `id-${n}`.padEnd(pad, '-')),
+  heat: n & 0xff,
+});
 const keysFrom = (first: number, count: number, pad = 0) =>
-  Array.from({ length: count }, (_, n) => storageKey(7, `id-${first + n}`.padEnd(pad, '-')));
-const texts = (keys: Iterable<Uint8Array>) => [...keys].map(key => Buffer.from(key).toString('latin1'));
+  Array.from({ length: count }, (_, n) => entry(first + n, pad));
+const texts = (entries: Iterable<HotEntry>) =>
+  [...entries].map(({ key, heat }) => `${Buffer.from(key).toString('latin1')} ${heat}`);
 
 async function read(hotKeys: LmdbHotKeys) {
   const lists = await hotKeys.read(nextTurn);
-  const keys = texts(lists.keys());
+  const keys = texts(lists.entries());
   expect(keys.length).toBe(lists.count);
   return { keys, damaged: lists.damaged };
 }
@@ -49,7 +54,7 @@ describe('the lists of hot keys', () => {
     expect(await hotKeys.save(keysFrom(0, 5_000))).toBe(1_000);
     expect((await read(hotKeys)).keys).toEqual(texts(keysFrom(0, 1_000)));
     const kept = await hotKeys.save(keysFrom(0, 5_000, 500));
-    expect(kept).toBe(Math.floor(100_000 / (2 + 4 + 500)));
+    expect(kept).toBe(Math.floor(100_000 / (3 + 4 + 500)));
     expect((await read(hotKeys)).keys).toEqual(texts(keysFrom(0, kept, 500)));
     await close();
   });
@@ -60,11 +65,11 @@ describe('the lists of hot keys', () => {
     const [first, second, third] = lanes as [LmdbHotKeys, LmdbHotKeys, LmdbHotKeys];
     await Promise.all(lanes.map((lane, n) => lane.save(keysFrom(100 * n, 2 + n))));
     const order = [0, 100, 200, 1, 101, 201, 102, 202, 203];
-    expect((await read(second)).keys).toEqual(texts(order.map(n => storageKey(7, `id-${n}`))));
+    expect((await read(second)).keys).toEqual(texts(order.map(n => entry(n))));
     // Each lane replaces its own.
     await third.save(keysFrom(300, 1));
     const after = [0, 100, 300, 1, 101, 102];
-    expect((await read(first)).keys).toEqual(texts(after.map(n => storageKey(7, `id-${n}`))));
+    expect((await read(first)).keys).toEqual(texts(after.map(n => entry(n))));
     await reopened({ lane: 0, lanes: 1 }).save(keysFrom(0, 2));
     expect((await read(first)).keys).toEqual(texts(keysFrom(0, 2)));
     expect(environment.hotKeys.getCount()).toBe(2);
@@ -79,7 +84,7 @@ describe('the lists of hot keys', () => {
     function* endless() {
       for (let n = 0; ; n++) {
         if (n === 30_000) stop.abort(new Error('the lane closes'));
-        yield storageKey(7, `new-${n}`);
+        yield { key: storageKey(7, `new-${n}`), heat: 1 };
       }
     }
     await expect(hotKeys.save(endless(), stop.signal)).rejects.toThrow('the lane closes');
