@@ -100,15 +100,28 @@ export class HotKeyScan {
     return this.#counts.some((count, heat) => heat > 1 && count > 0);
   }
 
-  /** Hottest first, after the last step. What has left the table in the meantime is left out. */
+  /**
+   * After the last step: the hotter half, hottest first, and between any two of it one of the other half. What has left
+   * the table in the meantime is left out.
+   *
+   * In this order records are put back, and lie in the log then. Were the hottest all together there, eviction would
+   * one day meet more of them in a row than it may keep, and drop them whole segments at a time.
+   */
   *keys(): Generator<HotKey> {
-    const slots = this.#slots ?? new Uint32Array(0);
-    for (let at = 0; at < slots.length; at++) {
-      const scanned = this.#shards[this.#shardOf[at]!];
-      const slot = slots[at]! - 1;
-      const key = scanned === undefined || slot < 0 ? undefined : this.#keyIn(scanned, slot);
-      if (key !== undefined) yield key;
+    const count = this.#slots?.length ?? 0;
+    const half = Math.ceil(count / 2);
+    for (let at = 0; at < half; at++) {
+      const hot = this.#keyAt(at);
+      if (hot !== undefined) yield hot;
+      const other = half + at < count ? this.#keyAt(half + at) : undefined;
+      if (other !== undefined) yield other;
     }
+  }
+
+  #keyAt(at: number): HotKey | undefined {
+    const scanned = this.#shards[this.#shardOf[at]!];
+    const slot = (this.#slots?.[at] ?? 0) - 1;
+    return scanned === undefined || slot < 0 ? undefined : this.#keyIn(scanned, slot);
   }
 
   #count(scanned: ScannedShard): void {
