@@ -21,6 +21,8 @@ export interface Size {
   /** Length of an open-loop run, unless `--duration` says otherwise. */
   readonly durationMs: number;
   readonly roundMs: number;
+  /** Length of a measurement that is one of a row, as the seconds after a restart. */
+  readonly secondMs: number;
   /** Closed-loop rounds of headrace alone. */
   readonly rounds: number;
   /** Closed-loop rounds when rivals take turns with it. */
@@ -40,6 +42,7 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     restartRecords: 10_000,
     durationMs: 1_000,
     roundMs: 300,
+    secondMs: 100,
     rounds: 1,
     rivalRounds: 5,
     rate: 1_000,
@@ -54,6 +57,7 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     restartRecords: 200_000,
     durationMs: 5_000,
     roundMs: 1_000,
+    secondMs: 1_000,
     rounds: 3,
     rivalRounds: 5,
     rate: 5_000,
@@ -68,6 +72,7 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     restartRecords: 1_000_000,
     durationMs: 10_000,
     roundMs: 2_000,
+    secondMs: 1_000,
     rounds: 5,
     rivalRounds: 7,
     rate: 5_000,

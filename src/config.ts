@@ -167,6 +167,16 @@ const OPTIONS = {
     2 ** 30,
     'disk for copies of records when another store holds them; 0B: none',
   ),
+  hotKeysMax: option(
+    integer(0, 10_000_000),
+    250_000,
+    'keys used most that are saved, every minute and at shutdown, for the next start; 0: none',
+  ),
+  warmRate: option(
+    integer(0, 10_000_000),
+    100_000,
+    'saved keys a second that are read into memory after a start, while there is room; 0: none',
+  ),
   diskFreeMin: option(
     bytes('1MiB', '1TiB'),
     256 * 2 ** 20,

@@ -23,6 +23,7 @@ import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
+import { WarmingProgress } from './lanes/warming.js';
 import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
@@ -32,6 +33,7 @@ import { breakerMemory } from './resolve/breaker.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
+import { refresher } from './views/refresher.js';
 import { ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
@@ -58,7 +60,6 @@ const PORT_OPTIONS = {
   data: '--port or HEADRACE_PORT',
   admin: '--admin-port or HEADRACE_ADMIN_PORT',
 } as const;
-const VIEWS_AGAIN_MS = 1_000;
 /** Ctrl-C reaches a server under `npm start` twice, from the terminal and from npm: within this time it is the same. */
 const ECHO_MS = 500;
 /** A write waits for the disk; a client's own deadline answers it earlier. */
@@ -105,8 +106,10 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config);
     let onViewsChanged = () => {};
+    const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
       log,
+      warming,
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
@@ -124,7 +127,11 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
           host: config.adminHost,
           port: config.adminPort,
           limits: { ...limits, connectionsMax: ADMIN_CONNECTIONS_MAX },
-          handler: adminHandler({ key: config.adminKey, readiness: () => readiness }),
+          handler: adminHandler({
+            key: config.adminKey,
+            readiness: () => readiness,
+            warming: () => warming.current,
+          }),
           onError,
         },
         message => log.warn(message),
@@ -140,6 +147,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     );
     closers.push(() => data.close());
     readiness = 'ready';
+    lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
     const stop = async () => {
       readiness = 'draining';
       const deadline = performance.now() + config.shutdownTimeout;
@@ -194,8 +202,18 @@ function sharedStores(config: Config): SharedStores {
   };
 }
 
+function warmingProgress({ lanes }: Config, log: Log): WarmingProgress {
+  return new WarmingProgress(
+    lanes,
+    ({ kind, ...figures }) =>
+      log.info(figures, kind === 'begun' ? 'reading what was hot before the start' : 'warm'),
+    () => performance.now(),
+  );
+}
+
 interface LaneHandlers {
   readonly log: Log;
+  readonly warming: WarmingProgress;
   /** Another server may have changed the catalog of views. */
   readonly onViewsChanged: () => void;
 }
@@ -204,7 +222,7 @@ async function openLanes(
   config: Config,
   table: TableHandle,
   workerUrl: URL,
-  { log, onViewsChanged }: LaneHandlers,
+  { log, warming, onViewsChanged }: LaneHandlers,
 ): Promise<Lanes> {
   const workerData: LaneWorkerData = {
     table,
@@ -214,6 +232,8 @@ async function openLanes(
     readTimeoutMs: config.deadline,
     writeTimeoutMs: WRITE_TIMEOUT_MS,
     flightsMax: config.queueMax,
+    hotKeysMax: config.hotKeysMax,
+    warmRate: config.warmRate,
     shared: sharedStores(config),
   };
   try {
@@ -226,6 +246,8 @@ async function openLanes(
       bytesMax: config.queueBytesMax,
       onExited: lane => releaseLane(table, lane),
       onEvent: event => {
+        warming.take(event);
+        if (event.kind === 'warming') return;
         if (event.kind === 'views-changed') onViewsChanged();
         else if (event.kind === 'failed') log.error(event, 'a lane failed');
         else if (event.kind === 'notice') log[event.level]({ lane: event.lane }, event.message);
@@ -261,35 +283,6 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
     throw new StartError(error instanceof Error ? error.message : String(error));
   }
   return views;
-}
-
-interface Refresher {
-  readonly refresh: () => void;
-  readonly stop: () => void;
-}
-
-/** Reads the catalog again, once for all notices that come while it is being read; when it cannot, later again. */
-function refresher(views: ViewRegistry, log: Log): Refresher {
-  let isDue = false;
-  let again: NodeJS.Timeout | undefined;
-  const refresh = () => {
-    if (isDue) return;
-    isDue = true;
-    setImmediate(() => {
-      isDue = false;
-      views.refresh().then(stop, error => {
-        // Told once, however often it is tried.
-        if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
-        stop();
-        again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
-      });
-    });
-  };
-  const stop = () => {
-    clearTimeout(again);
-    again = undefined;
-  };
-  return { refresh, stop };
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {

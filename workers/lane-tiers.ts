@@ -23,6 +23,7 @@ import { LmdbTier } from '../src/tiers/lmdb.js';
 import { LmdbCleaner } from '../src/tiers/lmdb-cleaner.js';
 import { COPY_BYTES_MAX_MIN, LmdbCopyTier } from '../src/tiers/lmdb-copy.js';
 import { type LmdbEnvironment, openLmdb } from '../src/tiers/lmdb-environment.js';
+import { LmdbHotKeys } from '../src/tiers/lmdb-hot-keys.js';
 import { MongoTier } from '../src/tiers/mongo.js';
 import { MongoCatalog } from '../src/tiers/mongo-catalog.js';
 import { MongoConnection } from '../src/tiers/mongo-connection.js';
@@ -40,6 +41,7 @@ const BREAKERS = { redis: 0, mongodb: 1 } as const;
 export interface LaneTiersOptions {
   readonly data: LaneWorkerData;
   readonly lane: number;
+  readonly lanes: number;
   readonly clock: Clock;
   readonly inspector: RecordInspector;
   /** For the operator's log. */
@@ -52,6 +54,7 @@ export interface LaneTiers {
   /** Takes dropped views and what is expired from the store of record. */
   readonly cleaner: Cleaner;
   readonly copies: LmdbCopyTier | undefined;
+  readonly hotKeys: LmdbHotKeys;
   /** Of the lane's writes: what changes it makes are no news to it. */
   readonly redis: RedisConnection | undefined;
   readonly mongoCatalog: MongoCatalog | undefined;
@@ -86,6 +89,7 @@ export function openTiers(options: LaneTiersOptions): LaneTiers {
     catalog: recordStore === 'lmdb' ? record.catalog : remembered(record.catalog, options, environment, disk),
     cleaner: record.cleaner,
     copies,
+    hotKeys: openHotKeys(options, environment, disk),
     redis: redis?.connection,
     mongoCatalog: recordStore === 'mongodb' ? mongo?.mongoCatalog : undefined,
     async close() {
@@ -139,6 +143,18 @@ function openCopies(
   // Copies are of use only where somebody tells of changes.
   if (redisUrl === '' || localCopyBytes < COPY_BYTES_MAX_MIN) return undefined;
   return new LmdbCopyTier({ environment, guard, clock, eras, bytesMax: localCopyBytes });
+}
+
+/** Of an id of usual length, with room to spare. */
+const BYTES_PER_HOT_KEY = 64;
+
+function openHotKeys(
+  { data, lane, lanes }: LaneTiersOptions,
+  environment: LmdbEnvironment,
+  guard: DiskGuard,
+): LmdbHotKeys {
+  const { hotKeysMax: keysMax } = data;
+  return new LmdbHotKeys(environment, guard, { lane, lanes, keysMax, bytesMax: keysMax * BYTES_PER_HOT_KEY });
 }
 
 function openRedis(

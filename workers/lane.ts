@@ -34,6 +34,7 @@ import { SingleFlight } from '../src/resolve/single-flight.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
 import { type LaneTiers, openTiers } from './lane-tiers.js';
+import { openWarmth } from './lane-warmth.js';
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
@@ -67,7 +68,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = openTiers({ data, lane, clock, inspector, notify });
+  const tiers = openTiers({ data, lane, lanes, clock, inspector, notify });
   const { catalog, copies, levels } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
@@ -86,45 +87,39 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
       else amends?.owe(keys);
     },
   });
-  const versions = new HybridClock(clock);
+  const parts = { views, cache, chain, coherence, inspector, clock };
+  const reads = new ReadResolver({ ...parts, flights, negative });
   const { tombstoneTtlMs } = data;
-  const reads = new ReadResolver({ views, cache, chain, flights, negative, coherence, inspector, clock });
-  const writes = new RecordWriter({
-    views,
-    cache,
-    chain,
-    coherence,
-    inspector,
-    clock,
-    versions,
-    tombstoneTtlMs,
-  });
+  const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
 
-  const maintenance = setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref();
-  const amending = setInterval(() => amends?.run(), AMEND_MS).unref();
+  const warmth = openWarmth(
+    { data, lane, lanes, writer, hotKeys: tiers.hotKeys },
+    { ...parts, negative },
+    notify,
+  );
+  const timers = [
+    setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref(),
+    setInterval(() => amends?.run(), AMEND_MS).unref(),
+  ];
   const unfollow = followChanges(tiers, coherence, {
     notify,
     onCatalog: lane === 0 ? tellOfViews : undefined,
   });
   const housekeeping = lane === 0 ? startHousekeeping(tiers) : undefined;
   const close = async () => {
-    clearInterval(maintenance);
-    clearInterval(amending);
+    for (const timer of timers) clearInterval(timer);
     unfollow();
     coherence.close();
-    await housekeeping?.stop();
+    await Promise.all([housekeeping?.stop(), warmth.close()]);
     await tiers.close();
   };
   return new LaneService({
-    views,
+    ...parts,
     catalog,
-    cache,
-    chain,
-    coherence,
-    inspector,
     reads,
     writes,
     flights,
+    warm: () => warmth.begin(),
     pause: nextTurn,
     close,
   });

@@ -41,6 +41,7 @@ const SIMPLE: Readonly<Record<string, { metric: Metric; dimension: Dimension }>>
   cpu_us: { metric: { kind: 'cpu_us' }, dimension: 'number' },
   ready: { metric: { kind: 'figure', metric: 'ready' }, dimension: 'time' },
   records_per_s: { metric: { kind: 'figure', metric: 'records_per_s' }, dimension: 'number' },
+  hit_ratio_kept: { metric: { kind: 'figure', metric: 'hit_ratio_kept' }, dimension: 'number' },
   memory_growth: { metric: { kind: 'figure', metric: 'memory_growth' }, dimension: 'number' },
 };
 

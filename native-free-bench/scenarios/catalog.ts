@@ -4,6 +4,7 @@ import { batch } from './batch.js';
 import { load } from './load.js';
 import { mixed } from './mixed.js';
 import { restart } from './restart.js';
+import { restartWarm } from './restart-warm.js';
 import type { Scenario } from './scenario.js';
 import { singleHit } from './single-hit.js';
 import { singleMiss } from './single-miss.js';
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   zipf,
   load,
   restart,
+  restartWarm,
   tiers,
 ];
 

@@ -70,7 +70,15 @@ export interface Round {
 
 /** A figure of its own kind, such as the time to be ready. `metric` is its name in thresholds. */
 export interface Figure {
-  readonly metric: 'records_per_s' | 'ready' | 'memory_peak' | 'memory_growth' | 'bytes_per_s';
+  readonly metric:
+    | 'records_per_s'
+    | 'ready'
+    | 'memory_peak'
+    | 'memory_growth'
+    | 'bytes_per_s'
+    | 'hit_ratio_before'
+    | 'hit_ratio_after'
+    | 'hit_ratio_kept';
   readonly label: string;
   readonly value: number;
   /** `ms` is a time, `B` bytes, '' a plain number or ratio. */

@@ -11,11 +11,11 @@ import { measureOpen, TIMED_EVERY, wireRequest } from './measure.js';
 import type { Bench, CaseResult, Scenario } from './scenario.js';
 import { L1_BYTES_SMALL } from './single-miss.js';
 
-const CONNECTIONS = 32;
-const EXPONENT = 0.99;
+export const CONNECTIONS = 32;
+export const EXPONENT = 0.99;
 /** A packed record of 50 float32 with its key, about. */
-const RECORD_BYTES = 320;
-const L1_SHARE = 1 / 5;
+export const RECORD_BYTES = 320;
+export const L1_SHARE = 1 / 5;
 
 export const zipf: Scenario = {
   name: 'zipf',

@@ -30,6 +30,14 @@ export function storageKey(viewUid: number, id: string): Buffer {
   return key;
 }
 
+/** The same of an id that is UTF-8 already. */
+export function storageKeyOfBytes(viewUid: number, id: Uint8Array): Buffer {
+  const key = Buffer.allocUnsafe(4 + id.length);
+  key.writeUInt32BE(viewUid, 0);
+  key.set(id, 4);
+  return key;
+}
+
 export function viewUidOfStorageKey(key: Uint8Array): number {
   return Buffer.from(key.buffer, key.byteOffset, 4).readUInt32BE(0);
 }

@@ -10,17 +10,23 @@ export interface AdminOptions {
   /** '' asks for none. */
   readonly key: string;
   readonly readiness: () => Readiness;
+  /** How many of the keys that were hot before the start are read; `undefined` when that is not under way. */
+  readonly warming: () => { readonly done: number; readonly of: number } | undefined;
 }
 
 const ANSWER = ['content-type', JSON_TYPE, 'cache-control', 'no-store'] as const;
 const READING = ['GET', 'HEAD'];
 
-export function adminHandler({ key, readiness }: AdminOptions): Handler {
+export function adminHandler({ key, readiness, warming }: AdminOptions): Handler {
   const paths: Readonly<Record<string, (exchange: Exchange) => void>> = {
     '/livez': exchange => exchange.respond(200, ANSWER, '{"status":"live"}'),
     '/readyz': exchange => {
       const status = readiness();
-      exchange.respond(status === 'ready' ? 200 : 503, ANSWER, JSON.stringify({ status }));
+      exchange.respond(
+        status === 'ready' ? 200 : 503,
+        ANSWER,
+        JSON.stringify({ status, warming: warming() }),
+      );
     },
   };
   return exchange => {

@@ -71,10 +71,15 @@ export class Reclaimer {
     );
   }
 
-  /** The queue that a new record of the cache belongs in. */
-  queueOfNew(cache: number, key: Key): Queue {
+  /** Whether a record that is added may need another's room. */
+  get isFull(): boolean {
+    return this.log.freeCount <= 1 || this.#shard.slotsUsed >= this.#slotsMax;
+  }
+
+  /** The queue that a new record of the cache belongs in. What is known to be hot needs no probation. */
+  queueOfNew(cache: number, key: Key, isHot: boolean): Queue {
     const policy = policyOf(this.#policy(cache));
-    if (policy.smallShare === 0) return MAIN;
+    if (policy.smallShare === 0 || (isHot && policy.hasGhost)) return MAIN;
     const wasHere =
       policy.hasGhost && this.#ghost?.take(key.hashLow, key.hashHigh, this.#ghostReach()) === true;
     return wasHere ? MAIN : SMALL;

@@ -9,6 +9,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { Caches } from './caches.js';
 import { Key } from './hash.js';
+import { HotKeyScan, markOfHeat } from './hot-keys.js';
 import { holdsLane, type LaneClaim } from './lane-owner.js';
 import {
   CACHE,
@@ -98,6 +99,18 @@ export class TableWriter {
     return this.#put(value, expiresAtMs, epoch);
   }
 
+  /**
+   * As `put`, for a record that was in a table before, with the heat it had there: it need not prove itself anew. Only
+   * where nothing has to give way, else it is not stored; nor is it when there is one already.
+   */
+  addHot(slot: number, id: string, value: Uint8Array, expiresAtMs: number, heat: number): boolean {
+    if (!this.canAdd(slot, id) || this.#put(value, expiresAtMs, undefined, heat > 0) !== 'stored')
+      return false;
+    const { shard } = this.#ownedShard();
+    shard.setMark(shard.find(this.#key), markOfHeat(heat));
+    return true;
+  }
+
   /** Removes the key; whether there was one. */
   remove(slot: number, id: string): boolean {
     this.#key.fromString(slot, id);
@@ -113,6 +126,29 @@ export class TableWriter {
   removeWhere(slot: number, test: RemovalTest): Removal {
     const owned = this.#owned.filter(shard => shard !== undefined);
     return new Removal(owned, slot, this.#view, test, () => this.#nowTick());
+  }
+
+  /** A walk that finds this lane's hottest records, its share of so many of all lanes. */
+  hotKeys(keysMax: number): HotKeyScan {
+    const shards = this.#owned.filter(owned => owned !== undefined);
+    const share = Math.floor((keysMax * shards.length) / this.#owned.length);
+    return new HotKeyScan(shards, this.#view, share, () => this.#nowTick());
+  }
+
+  /** Whether a put of this key would add it without another record giving way; false when it is there already. */
+  canAdd(slot: number, id: string): boolean {
+    this.#key.fromString(slot, id);
+    const { shard, reclaimer } = this.#ownedShard();
+    if (reclaimer.isFull) return false;
+    const held = shard.find(this.#key);
+    if (held === NO_SLOT) return shard.vacant !== NO_SLOT;
+    const identity = (slot << EPOCH_SHIFT_CACHE) | (this.#epoch(slot) & EPOCH_MASK);
+    return !this.#isAlive(shard, shard.placeOf(held), identity, this.#nowTick());
+  }
+
+  /** Whether all that is added from now on takes the place of something else. */
+  get isFull(): boolean {
+    return this.#owned.every(owned => owned === undefined || owned.reclaimer.isFull);
   }
 
   /**
@@ -132,7 +168,7 @@ export class TableWriter {
     return isDone;
   }
 
-  #put(value: Uint8Array, expiresAtMs: number, epochAsked: number | undefined): PutResult {
+  #put(value: Uint8Array, expiresAtMs: number, epochAsked: number | undefined, isHot = false): PutResult {
     this.#assertHeld();
     assert((value.length & 3) === 0, 'a value is whole words long');
     const key = this.#key;
@@ -157,7 +193,7 @@ export class TableWriter {
       if (held !== NO_SLOT) reclaimer.drop(cache, held, heldPlace);
       return tick <= nowTick ? 'expired' : 'too-large';
     }
-    const queue = isHeld ? reclaimer.log.queueAt(heldPlace) : reclaimer.queueOfNew(cache, key);
+    const queue = isHeld ? reclaimer.log.queueAt(heldPlace) : reclaimer.queueOfNew(cache, key, isHot);
     let slot = held === NO_SLOT ? shard.vacant : held;
     let hasRoom = reclaimer.makeRoom(cache, queue, words, nowTick);
     // Making room may have moved the held record, or dropped it; it never changes slots.

@@ -214,6 +214,11 @@ export class Lanes {
     await this.#controlAll({ kind: 'forget', viewUid: view.uid }, this.#controlDeadline());
   }
 
+  /** Resolves when every lane has begun to read what was hot before the start. */
+  async warm(): Promise<void> {
+    await this.#controlAll({ kind: 'warm' }, this.#controlDeadline());
+  }
+
   /** What the lanes' threads have counted since they began. */
   async counters(deadlineMs: number): Promise<LaneCounters[]> {
     const replies = await this.#controlAll({ kind: 'stats' }, deadlineMs);

@@ -66,6 +66,8 @@ export type ControlTask =
   | { readonly kind: 'declare'; readonly view: StoredView }
   | { readonly kind: 'forget'; readonly viewUid: number }
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
+  /** Begin to read what was hot before the start, which goes on when this is answered. */
+  | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
 
 export interface StartTask {
@@ -156,11 +158,25 @@ export type LaneNotice =
   /** For the log: something beside its requests failed, and is tried again (`warn`), or is well (`info`). */
   | { readonly kind: 'notice'; readonly level: 'info' | 'warn'; readonly message: string }
   /** Another server may have changed the catalog of views. */
-  | { readonly kind: 'views-changed' };
+  | { readonly kind: 'views-changed' }
+  | WarmingNotice;
+
+/** How far a lane has come with what was hot before the start. */
+export interface WarmingNotice {
+  readonly kind: 'warming';
+  /** Of the hot keys of all lanes, those of this lane that were looked at. */
+  readonly done: number;
+  /** Hot keys of all lanes. */
+  readonly of: number;
+  /** Records that are in shared memory by it. */
+  readonly added: number;
+  /** Why it is over; absent while it is not. */
+  readonly end?: string;
+}
 
 export function isLaneNotice(message: unknown): message is LaneNotice {
   if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
-  return message.kind === 'notice' || message.kind === 'views-changed';
+  return message.kind === 'notice' || message.kind === 'views-changed' || message.kind === 'warming';
 }
 
 export function failureOf(error: unknown): Failure {

@@ -13,6 +13,12 @@ export interface LaneCache {
   get(slot: number, id: string): Uint8Array | undefined;
   /** The larger version wins. A value that cannot be kept leaves no older one behind. */
   put(slot: number, id: string, value: Uint8Array, expiresAtMs: number): void;
+  /** Puts back what was hot before, as hot as it was, unless it is there or something would have to give way. */
+  addHot(slot: number, id: string, value: Uint8Array, expiresAtMs: number, heat: number): boolean;
+  /** Whether it would. */
+  canAdd(slot: number, id: string): boolean;
+  /** Whether nothing can be added any more without something giving way. */
+  readonly isFull: boolean;
   /** True when there was one. */
   remove(slot: number, id: string): boolean;
   /** Removes what passes the test, in steps: call `step` until it says it is done. */
@@ -57,6 +63,18 @@ export class TableCache implements LaneCache {
 
   put(slot: number, id: string, value: Uint8Array, expiresAtMs: number): void {
     this.#writer.put(slot, id, value, expiresAtMs);
+  }
+
+  addHot(slot: number, id: string, value: Uint8Array, expiresAtMs: number, heat: number): boolean {
+    return this.#writer.addHot(slot, id, value, expiresAtMs, heat);
+  }
+
+  canAdd(slot: number, id: string): boolean {
+    return this.#writer.canAdd(slot, id);
+  }
+
+  get isFull(): boolean {
+    return this.#writer.isFull;
   }
 
   remove(slot: number, id: string): boolean {

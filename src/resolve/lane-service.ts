@@ -28,6 +28,8 @@ export interface LaneServiceParts {
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
   readonly flights: { readonly joined: number };
+  /** Begins to read what was hot before the start, unless it has begun. */
+  readonly warm: () => void;
   /** Lets other work of the thread go first. */
   readonly pause: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -83,6 +85,9 @@ export class LaneService {
         coherence.invalidated(uid, slot, task.spec.kind === 'ids' ? task.spec.ids : undefined);
         return { kind: 'done', count: await invalidate(cache, inspector, slot, task.spec, pause) };
       }
+      case 'warm':
+        this.#parts.warm();
+        return DONE;
       case 'stats':
         return this.#stats();
       default:

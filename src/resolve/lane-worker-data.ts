@@ -14,6 +14,10 @@ export interface LaneWorkerData {
   readonly writeTimeoutMs: number;
   /** Keys being fetched from tiers that do not answer at once. */
   readonly flightsMax: number;
+  /** Hot keys that all lanes together save for the next start; 0: none. */
+  readonly hotKeysMax: number;
+  /** Of them, so many a second are read at a start; 0: none. */
+  readonly warmRate: number;
   readonly shared: SharedStores;
 }
 

@@ -81,6 +81,8 @@ export class LanesFixture {
       readTimeoutMs: 5_000,
       writeTimeoutMs: 30_000,
       flightsMax: 10_000,
+      hotKeysMax: 1_000,
+      warmRate: 0,
       shared: EMBEDDED,
       faults: this.faults,
     };

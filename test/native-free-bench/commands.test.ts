@@ -141,7 +141,7 @@ test.runIf(existsSync(HEADRACE))('every scenario runs at its tiny size', { timeo
   expect(ended.stderr).not.toMatch(/Error/);
   expect(ended.code).toBe(0);
   const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')) as Report;
-  expect(new Set(report.cases.map(({ scenario }) => scenario)).size).toBe(8);
+  expect(new Set(report.cases.map(({ scenario }) => scenario)).size).toBe(9);
   // What needs a Redis or a MongoDB may be left out where there is none.
   expect(report.skipped.filter(({ name }) => !name.startsWith('tiers/'))).toEqual([]);
   const singles = report.cases.map(({ variant }) => variant).filter(variant => variant.startsWith('single-'));

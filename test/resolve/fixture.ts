@@ -57,6 +57,24 @@ export class MapTier implements Tier {
 
 export class MapCache implements LaneCache {
   readonly kept = new Map<string, Uint8Array>();
+  /** Of what was put back. */
+  readonly heats = new Map<string, number>();
+  entriesMax = Number.POSITIVE_INFINITY;
+
+  get isFull(): boolean {
+    return this.kept.size >= this.entriesMax;
+  }
+
+  canAdd(slot: number, id: string): boolean {
+    return !this.isFull && this.get(slot, id) === undefined;
+  }
+
+  addHot(slot: number, id: string, value: Uint8Array, _expiresAtMs: number, heat: number): boolean {
+    if (!this.canAdd(slot, id)) return false;
+    this.put(slot, id, value);
+    this.heats.set(`${slot}/${id}`, heat);
+    return true;
+  }
 
   owns(_slot: number, id: string): boolean {
     return !id.startsWith('other');
