@@ -13,6 +13,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { idOfStorageKey, viewUidOfStorageKey } from '../base/keys.js';
+import type { FencePass } from './key-fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
@@ -42,6 +43,8 @@ export interface CoherenceParts {
 
 /** No copy is of this era. */
 const NO_ERA = -1;
+/** Good for ever: nobody else writes. */
+const ALONE = -1 as FencePass;
 
 /** One text for a key, in flights, fences and negative entries. */
 export function keyName(viewUid: number, id: string): string {
@@ -78,6 +81,16 @@ export class Coherence {
   servedUntil(expiresAtMs: number): number {
     if (this.#isWhole) return expiresAtMs;
     return Math.min(expiresAtMs, this.#parts.clock.now() + this.#parts.staleMaxMs);
+  }
+
+  /** Before a record is written; its pass goes to `mayKeep`. */
+  begin(viewUid: number, id: string): FencePass {
+    return this.#parts.isShared ? this.#parts.negative.begin(keyName(viewUid, id)) : ALONE;
+  }
+
+  /** Whether what was written is not known to have been changed since: another server may have been heard of first. */
+  mayKeep(viewUid: number, id: string, pass: FencePass): boolean {
+    return pass === ALONE || this.#parts.negative.isGood(keyName(viewUid, id), pass);
   }
 
   /** A record was changed by this lane: to be told when the store of record has it, or may have it. */
