@@ -58,12 +58,11 @@ const PORT_OPTIONS = {
   data: '--port or HEADRACE_PORT',
   admin: '--admin-port or HEADRACE_ADMIN_PORT',
 } as const;
+const VIEWS_AGAIN_MS = 1_000;
 /** Ctrl-C reaches a server under `npm start` twice, from the terminal and from npm: within this time it is the same. */
 const ECHO_MS = 500;
 /** A write waits for the disk; a client's own deadline answers it earlier. */
 const WRITE_TIMEOUT_MS = 60_000;
-/** Whoever tells of changed views tells once. */
-const REFRESH_AGAIN_MS = 1_000;
 
 /** Runs a server until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function serve(config: Config): Promise<void> {
@@ -112,7 +111,9 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     });
     closers.push(() => lanes.close());
     const views = await openViews(config, table, lanes);
-    onViewsChanged = refresher(views, log);
+    const { refresh, stop: stopRefreshing } = refresher(views, log);
+    onViewsChanged = refresh;
+    closers.push(stopRefreshing);
     const handler = dataHandler(config, log, table, lanes, views);
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
@@ -262,22 +263,33 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
   return views;
 }
 
-/** Reads the catalog again, once for all notices that come while it is being read, and until it could be. */
-function refresher(views: ViewRegistry, log: Log): () => void {
+interface Refresher {
+  readonly refresh: () => void;
+  readonly stop: () => void;
+}
+
+/** Reads the catalog again, once for all notices that come while it is being read; when it cannot, later again. */
+function refresher(views: ViewRegistry, log: Log): Refresher {
   let isDue = false;
+  let again: NodeJS.Timeout | undefined;
   const refresh = () => {
-    isDue = false;
-    views.refresh().catch(error => {
-      log.warn({ err: error }, 'the views cannot be read again');
-      due(() => setTimeout(refresh, REFRESH_AGAIN_MS).unref());
-    });
-  };
-  const due = (schedule: () => void) => {
     if (isDue) return;
     isDue = true;
-    schedule();
+    setImmediate(() => {
+      isDue = false;
+      views.refresh().then(stop, error => {
+        // Told once, however often it is tried.
+        if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
+        stop();
+        again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
+      });
+    });
   };
-  return () => due(() => setImmediate(refresh));
+  const stop = () => {
+    clearTimeout(again);
+    again = undefined;
+  };
+  return { refresh, stop };
 }
 
 function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {

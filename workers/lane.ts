@@ -73,14 +73,14 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
   for (const view of known) views.declare(view);
-  if (emptyCache) for (const { slot } of known) cache.empty(slot);
+  // Where records are shared, nobody has followed their changes since the thread before this one ended.
+  if (emptyCache || isShared(data.shared)) for (const { slot } of known) cache.empty(slot);
   const flights = new SingleFlight<Found>(data.flightsMax);
   const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
   const amends = amendsOf(tiers, inspector);
-  const current = levels.map(({ tier, era }) =>
-    era === undefined ? { tier } : { tier, era: () => coherence.copyEra },
-  );
-  const chain = new TierChain(current, inspector, {
+  const chain = new TierChain(levels, inspector, {
+    mayCopy: () => coherence.isWhole,
+    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
     onMissed: (tier, keys) => {
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
       else amends?.owe(keys);

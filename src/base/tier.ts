@@ -20,6 +20,12 @@ export interface TierWrite {
   readonly era?: number;
 }
 
+/** A value as it was read. */
+export interface TierRead {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
 /**
  * What a tier throws that has answered, and will not: it is out of memory, may only be read, denies access. The tier is
  * not broken, and asking again is of no use; a failure that may pass is a plain HeadraceError `unavailable`.
@@ -35,7 +41,8 @@ export interface Tier {
   readonly name: 'lmdb' | 'redis' | 'mongodb';
 
   /**
-   * Values in the order of the keys, `undefined` where there is none. May answer at once.
+   * Values in the order of the keys, `undefined` where there is none; what a tier knows to be damaged is empty. May
+   * answer at once.
    * A returned array is the caller's until the next call into this tier.
    * Nobody waits beyond the deadline, in milliseconds since the epoch: guards keep to it, a tier need not.
    */
@@ -54,6 +61,12 @@ export interface Tier {
 
   /** Removes without a tombstone (dropped views, expired records). Resolves when durable. */
   deleteMany(keys: readonly Uint8Array[]): Promise<void>;
+
+  /**
+   * Of tiers that may stand above the store of record: removes what was read there and is damaged, for its version may
+   * keep a whole value of the same version out. What has been replaced since it was read stays.
+   */
+  discardMany?(reads: readonly TierRead[]): Promise<void>;
 
   close(): Promise<void>;
 }

@@ -1,15 +1,19 @@
 /**
  * The tiers below the shared table, in order: asked from the top, filled upward with what a lower one had.
  *
- * One question a tier for all keys of a message. A record that fails its check is a miss of that tier, counted, never
- * served; an expired one is a miss too; a tombstone is an answer: there is no record. A tier that fails is passed over;
- * only when the last one, the store of record, fails is it unknown whether a record exists.
+ * One question a tier for all keys of a message. A record that fails its check is counted and never served: in a tier
+ * above the store of record it is a miss, and removed so that a whole one can take its place; in the store of record it
+ * makes the key UNAVAILABLE, for there is a record. An expired one is a miss; a tombstone is an answer: there is no
+ * record. A tier that fails is passed over; only when the last one, the store of record, fails is it unknown whether a
+ * record exists.
+ *
+ * Copies on local disk are made only where somebody tells of changes (`mayCopy`), and of what has not changed since.
  *
  * A write goes to the store of record first. Once it is durable there, nothing makes it fail any more: a tier above that
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
  */
 import type { Version } from '../base/clock.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
 
 export const UNAVAILABLE = Symbol('unavailable');
@@ -44,9 +48,16 @@ export interface ReadOptions {
 }
 
 export interface ChainOptions {
+  /** Whether copies on local disk may be made now. Default: always. */
+  readonly mayCopy?: () => boolean;
   /** Told of keys that a tier above the store of record could not take. */
   readonly onMissed?: (tier: Tier['name'], keys: readonly Uint8Array[]) => void;
+  /** Whether the tier still lacks what was written of the key: it is not asked for it. */
+  readonly isMissed?: (tier: Tier['name'], key: Uint8Array) => boolean;
 }
+
+/** Equal to none: what is of it is not kept, and nothing older either. */
+const NO_ERA = Number.NaN;
 
 export class TierChain {
   readonly #levels: readonly Level[];
@@ -66,7 +77,7 @@ export class TierChain {
   /** By key, in order. Answers at once when the tiers do. */
   getMany(keys: readonly Uint8Array[], options: ReadOptions): Found[] | Promise<Found[]> {
     const found: Found[] = new Array(keys.length).fill(undefined);
-    const eras = this.#levels.map(({ era }) => era?.());
+    const eras = this.#eras();
     return this.#ask({ level: 0, keys, places: keys.map((_, place) => place), found, eras, options });
   }
 
@@ -97,6 +108,8 @@ export class TierChain {
     const { level, keys, places, found, options } = question;
     const tier = this.#levels[level]?.tier;
     if (tier === undefined || places.length === 0) return found;
+    const asked = this.#askable(question);
+    if (asked.length === 0) return this.#ask({ ...question, level: level + 1 });
     const isLast = level === this.#levels.length - 1;
     const failed = () => {
       this.failures++;
@@ -105,47 +118,87 @@ export class TierChain {
     };
     try {
       const answer = tier.getMany(
-        places.map(place => keys[place] as Uint8Array),
+        asked.map(place => keys[place] as Uint8Array),
         options.deadlineMs,
       );
       return answer instanceof Promise
-        ? answer.then(values => this.#take(question, values), failed)
-        : this.#take(question, answer);
+        ? answer.then(values => this.#take(question, asked, values), failed)
+        : this.#take(question, asked, answer);
     } catch {
       return failed();
     }
   }
 
-  #take(question: Question, values: readonly (Uint8Array | undefined)[]): Found[] | Promise<Found[]> {
+  /** The places of the keys that the tier is asked for. */
+  #askable({ level, keys, places }: Question): readonly number[] {
+    const isAskable = (place: number) => !this.#isMissed(level, keys[place] as Uint8Array);
+    return places.every(isAskable) ? places : places.filter(isAskable);
+  }
+
+  #isMissed(level: number, key: Uint8Array): boolean {
+    const name = this.#levels[level]?.tier.name;
+    return name !== undefined && this.#options.isMissed?.(name, key) === true;
+  }
+
+  #take(
+    question: Question,
+    asked: readonly number[],
+    values: readonly (Uint8Array | undefined)[],
+  ): Found[] | Promise<Found[]> {
     const { level, keys, places, found, options } = question;
-    const missing: number[] = [];
-    const fills: TierWrite[] = [];
-    for (let index = 0; index < places.length; index++) {
-      const place = places[index] as number;
+    const missing = asked === places ? [] : places.filter(place => !asked.includes(place));
+    const damaged: TierRead[] = [];
+    const fills: Fill[] = [];
+    const isLast = level === this.#levels.length - 1;
+    for (let index = 0; index < asked.length; index++) {
+      const place = asked[index] as number;
       const value = values[index];
-      if (value === undefined || !this.#isUsable(value, options.nowMs)) missing.push(place);
-      else {
-        found[place] = value;
-        if (level > 0 && options.mayKeep(place))
-          fills.push({ key: keys[place] as Uint8Array, value, version: this.#inspector.version(value) });
+      const key = keys[place] as Uint8Array;
+      // It may have been missed since it was asked for.
+      if (value !== undefined && !isLast && this.#isMissed(level, key)) {
+        missing.push(place);
+        continue;
       }
+      const isWhole = value !== undefined && this.#inspector.verify(value);
+      if (isWhole && this.#inspector.expiresAt(value) > options.nowMs) {
+        found[place] = value;
+        if (level > 0) {
+          const write = { key, value, version: this.#inspector.version(value) };
+          fills.push({ write, mayKeep: options.mayKeep(place) });
+        }
+        continue;
+      }
+      const isDamaged = value !== undefined && !isWhole;
+      if (isDamaged) damaged.push({ key, value });
+      if (isDamaged && isLast) found[place] = UNAVAILABLE;
+      else missing.push(place);
     }
+    if (damaged.length > 0) this.#discard(level, damaged);
     if (fills.length > 0) this.#fill(question, fills);
     return this.#ask({ ...question, level: level + 1, places: missing });
   }
 
-  #isUsable(value: Uint8Array, nowMs: number): boolean {
-    if (!this.#inspector.verify(value)) {
-      this.corrupt++;
-      return false;
-    }
-    return this.#inspector.expiresAt(value) > nowMs;
+  /** By level, for what is asked or written from now on. */
+  #eras(): (number | undefined)[] {
+    const mayCopy = this.#options.mayCopy?.() ?? true;
+    return this.#levels.map(({ era }) => era && (mayCopy ? era() : NO_ERA));
+  }
+
+  /** Sent before what is then filled in. The store of record keeps what it has: it may have been whole there. */
+  #discard(level: number, damaged: readonly TierRead[]): void {
+    this.corrupt += damaged.length;
+    if (level === this.#levels.length - 1) return;
+    this.#levels[level]?.tier.discardMany?.(damaged).catch(() => {
+      this.failures++;
+    });
   }
 
   /** Copies to the tiers above. Nobody waits for it; the larger version wins there as well. */
-  #fill({ level, eras }: Question, writes: readonly TierWrite[]): void {
+  #fill({ level, eras }: Question, fills: readonly Fill[]): void {
     this.#levels.slice(0, level).forEach(({ tier }, upper) => {
-      tier.putMany(inEra(writes, eras[upper])).catch(() => {
+      const writes = fillsIn(eras[upper], fills);
+      if (writes.length === 0) return;
+      tier.putMany(writes).catch(() => {
         this.failures++;
       });
     });
@@ -180,8 +233,16 @@ export class TierChain {
   }
 }
 
-function inEra(writes: readonly TierWrite[], era: number | undefined): readonly TierWrite[] {
-  return era === undefined ? writes : writes.map(write => ({ ...write, era }));
+/** What a tier above is given: of copies on local disk, also what must not be kept, as it replaces what is older. */
+function fillsIn(era: number | undefined, fills: readonly Fill[]): TierWrite[] {
+  if (era === undefined) return fills.flatMap(({ write, mayKeep }) => (mayKeep ? [write] : []));
+  return fills.map(({ write, mayKeep }) => ({ ...write, era: mayKeep ? era : NO_ERA }));
+}
+
+/** A copy for the tiers above. */
+interface Fill {
+  readonly write: TierWrite;
+  readonly mayKeep: boolean;
 }
 
 interface Question {

@@ -5,15 +5,15 @@
  * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
  * Outside of that, a copy is served for `staleMaxMs` at most: those that were there at the loss go when that time has
  * passed, so that a Redis which hangs or fails over does not empty the memory that its users are served from, and what is
- * copied into the table meanwhile expires so soon; to disk nothing is copied. When changes are told of again all copies
- * go, for some may have changed unnoticed.
+ * copied meanwhile expires so soon. When changes are told of again all copies go, for some may have changed unnoticed.
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
- * reading. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
+ * reading. Nor is what is being written when its key changes elsewhere: the news may be of something newer, and overtake
+ * the store's answer. Without another server (`isShared` false) nothing of this is needed, and everything is always current.
  */
 import type { Clock } from '../base/clock.js';
 import { idOfStorageKey, viewUidOfStorageKey } from '../base/keys.js';
-import type { FencePass } from './key-fence.js';
+import { type FencePass, KeyFence } from './key-fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
@@ -41,11 +41,6 @@ export interface CoherenceParts {
   readonly later: (ms: number, run: () => void) => () => void;
 }
 
-/** No copy is of this era. */
-const NO_ERA = -1;
-/** Good for ever: nobody else writes. */
-const ALONE = -1 as FencePass;
-
 /** One text for a key, in flights, fences and negative entries. */
 export function keyName(viewUid: number, id: string): string {
   return `${viewUid}/${id}`;
@@ -53,6 +48,8 @@ export function keyName(viewUid: number, id: string): string {
 
 export class Coherence {
   readonly #parts: CoherenceParts;
+  /** Of changes elsewhere alone. */
+  readonly #news = new KeyFence();
   #isWhole: boolean;
   /** The copies from before the loss are still served. */
   #cancel: (() => void) | undefined;
@@ -69,28 +66,24 @@ export class Coherence {
     return this.#isWhole;
   }
 
-  /**
-   * The era of copies that are made now. While nobody tells of changes none is: where the shared table lets go of its
-   * copies after `staleMaxMs`, one on disk would be found in their place, again and again.
-   */
-  get copyEra(): number {
-    return this.#isWhole ? (this.#parts.copies?.era ?? NO_ERA) : NO_ERA;
-  }
-
   /** Until when a copy may be served of what expires then. */
   servedUntil(expiresAtMs: number): number {
-    if (this.#isWhole) return expiresAtMs;
-    return Math.min(expiresAtMs, this.#parts.clock.now() + this.#parts.staleMaxMs);
+    return Math.min(expiresAtMs, this.#parts.clock.now() + this.keptMsMax);
   }
 
-  /** Before a record is written; its pass goes to `mayKeep`. */
-  begin(viewUid: number, id: string): FencePass {
-    return this.#parts.isShared ? this.#parts.negative.begin(keyName(viewUid, id)) : ALONE;
+  /** How long anything may be kept from now on. */
+  get keptMsMax(): number {
+    return this.#isWhole ? Number.POSITIVE_INFINITY : this.#parts.staleMaxMs;
   }
 
-  /** Whether what was written is not known to have been changed since: another server may have been heard of first. */
-  mayKeep(viewUid: number, id: string, pass: FencePass): boolean {
-    return pass === ALONE || this.#parts.negative.isGood(keyName(viewUid, id), pass);
+  /** Before a key is written; the pass goes to `isNewest`. */
+  beginWrite(name: string): FencePass {
+    return this.#news.begin(name);
+  }
+
+  /** Whether nothing was heard of the key since: what was written then may be kept. */
+  isNewest(name: string, pass: FencePass): boolean {
+    return this.#news.isGood(name, pass);
   }
 
   /** A record was changed by this lane: to be told when the store of record has it, or may have it. */
@@ -108,6 +101,7 @@ export class Coherence {
       const view = views.find(viewUidOfStorageKey(key))?.view;
       const id = idOfStorageKey(key);
       if (view === undefined || !cache.owns(view.slot, id)) continue;
+      this.#news.changed(keyName(view.uid, id));
       this.changedHere(view.uid, id);
       cache.remove(view.slot, id);
       dropped.push(key);
@@ -119,6 +113,7 @@ export class Coherence {
   /** Any record may have changed. */
   everythingChanged(): void {
     const { views, negative, flights, copies, emptySlot } = this.#parts;
+    this.#news.allChanged();
     negative.clear();
     flights.forgetAll();
     copies?.newEra();

@@ -23,7 +23,7 @@
 import { DelegateBackoff, handleWhen, type RetryPolicy, retry } from 'cockatiel';
 import { type Clock, systemClock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import { type Tier, TierRefusal, type TierWrite } from '../base/tier.js';
+import { type Tier, type TierRead, TierRefusal, type TierWrite } from '../base/tier.js';
 import { type Breaker, REFUSED, type Ticket } from './breaker.js';
 import { Hedge, type HedgeOptions } from './guard-hedge.js';
 
@@ -113,6 +113,15 @@ export class GuardedTier implements Tier {
   deleteMany(keys: readonly Uint8Array[]): Promise<void> {
     return this.#write({
       ask: () => this.#tier.deleteMany(keys),
+      verb: 'confirm a deletion',
+      timeoutMs: this.#options.writeTimeoutMs,
+      deadlineMs: Number.POSITIVE_INFINITY,
+    });
+  }
+
+  discardMany(reads: readonly TierRead[]): Promise<void> {
+    return this.#write({
+      ask: () => this.#tier.discardMany?.(reads) ?? Promise.resolve(),
       verb: 'confirm a deletion',
       timeoutMs: this.#options.writeTimeoutMs,
       deadlineMs: Number.POSITIVE_INFINITY,

@@ -4,6 +4,7 @@ import type { TableHandle } from '../l1/layout.js';
 import type { Removal, RemovalTest } from '../l1/removal.js';
 import { TableReader } from '../l1/table-reader.js';
 import type { TableWriter } from '../l1/table-writer.js';
+import { recordVersion } from '../views/record-codec.js';
 
 export interface LaneCache {
   /** Whether the key lies in a shard of this lane. */
@@ -18,6 +19,12 @@ export interface LaneCache {
   removeWhere(slot: number, test: RemovalTest): Pick<Removal, 'step' | 'removed'>;
   /** Removes all of a cache that is in this lane, in one go. */
   empty(slot: number): void;
+}
+
+/** Nobody is to be shown less than somebody was: a copy goes that is older than what cannot be kept in its place. */
+export function dropOlder(cache: LaneCache, slot: number, id: string, version: number): void {
+  const cached = cache.get(slot, id);
+  if (cached !== undefined && recordVersion(cached) < version) cache.remove(slot, id);
 }
 
 export interface TableCacheOptions {

@@ -60,13 +60,13 @@ export class NegativeEntries {
     return this.#fence.isGood(name, pass);
   }
 
-  /** No tier has the key, all of them having been asked. True when that is remembered, until `untilMsMax` at most. */
-  settle(name: string, pass: FencePass, nowMs: number, untilMsMax = Number.POSITIVE_INFINITY): boolean {
-    const { ttlMs, entriesMax } = this.#options;
-    const untilMs = Math.min(nowMs + ttlMs, untilMsMax);
-    if (untilMs <= nowMs || !this.#fence.isGood(name, pass)) return false;
+  /** No tier has the key, all of them having been asked. True when that is remembered, for `msMax` at most. */
+  settle(name: string, pass: FencePass, nowMs: number, msMax = Number.POSITIVE_INFINITY): boolean {
+    const { entriesMax } = this.#options;
+    const ttlMs = Math.min(this.#options.ttlMs, msMax);
+    if (ttlMs === 0 || !this.#fence.isGood(name, pass)) return false;
     this.#old.delete(name);
-    this.#young.set(name, untilMs);
+    this.#young.set(name, nowMs + ttlMs);
     if (this.#young.size >= entriesMax / 2) {
       this.#old = this.#young;
       this.#young = new Map();

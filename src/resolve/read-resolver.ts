@@ -16,7 +16,7 @@ import { type Found, type TierChain, UNAVAILABLE } from './chain.js';
 import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
 import type { FencePass } from './key-fence.js';
-import type { LaneCache } from './lane-cache.js';
+import { dropOlder, type LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -168,8 +168,10 @@ export class ReadResolver {
     }
   }
 
-  #land(message: Message, wanted: Wanted, found: Found, keep: boolean): void {
-    if (keep) this.#keep(wanted, found);
+  #land(message: Message, wanted: Wanted, landed: Found, keep: boolean): void {
+    if (keep) this.#keep(wanted, landed);
+    // The flight may have begun while the record's time was not over yet.
+    const found = this.#isOver(landed, message.nowMs) ? undefined : landed;
     if (found === undefined) this.misses++;
     else if (found !== UNAVAILABLE) this.tierHits++;
     const row =
@@ -182,18 +184,23 @@ export class ReadResolver {
   /** Into the shared table, tombstones too: they keep slower, older fills out and answer for what is not there. */
   #keep(wanted: Wanted, found: Found): void {
     if (found === UNAVAILABLE) return;
-    const { cache, coherence, inspector, negative, clock } = this.#parts;
+    const { cache, coherence, inspector, negative, views, clock } = this.#parts;
     const { name, lane, id, pass } = wanted;
-    if (found === undefined)
-      negative.settle(name, pass, clock.now(), coherence.servedUntil(Number.POSITIVE_INFINITY));
+    const { slot, uid } = lane.view;
+    if (found === undefined) negative.settle(name, pass, clock.now(), coherence.keptMsMax);
     else if (this.#mayKeep(wanted))
-      cache.put(lane.view.slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
+      cache.put(slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
+    else if (views.find(uid) !== undefined) dropOlder(cache, slot, id, inspector.version(found));
   }
 
   /** Not when the view was dropped or the record changed since it was asked for. */
   #mayKeep({ name, lane, pass }: Wanted): boolean {
     const { views, negative } = this.#parts;
     return views.find(lane.view.uid) !== undefined && negative.isGood(name, pass);
+  }
+
+  #isOver(found: Found, nowMs: number): boolean {
+    return typeof found === 'object' && this.#parts.inspector.expiresAt(found) <= nowMs;
   }
 
   #rowOf(record: Uint8Array): Row {

@@ -3,8 +3,7 @@
  *
  * All writes of a message go to the store of record in one call. The shared table is written after that, so that no
  * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
- * it can be left over from a lane that died between the two. Nothing is put there when the record changed again before
- * its write was answered: news of another server may come in earlier than the answer, and would not come again.
+ * it can be left over from a lane that died between the two.
  */
 import { type Clock, type HybridClock, VERSION_MAX, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
@@ -22,10 +21,10 @@ import {
 } from '../lanes/messages.js';
 import { encodeTombstone, withVersion } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
-import type { Coherence } from './coherence.js';
+import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
 import type { FencePass } from './key-fence.js';
-import type { LaneCache } from './lane-cache.js';
+import { dropOlder, type LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { RecordInspector } from './record-inspector.js';
 
@@ -54,13 +53,6 @@ interface Packed extends TierWrite {
   readonly expiresAt: number;
   /** Up to where the version may be raised when the store holds a larger one; 0: it is the client's and stays. */
   readonly raiseMax: number;
-}
-
-/** What became of writes, each at its place. */
-interface Stored {
-  readonly results: readonly (Version | null)[];
-  /** What was written is still what there is, as far as is known. */
-  readonly mayKeep: readonly boolean[];
 }
 
 /** What an op made of its part of the message. */
@@ -164,32 +156,34 @@ export class RecordWriter {
   }
 
   async #store(batch: readonly Packed[]): Promise<(Version | null)[]> {
-    const { cache, coherence, views } = this.#parts;
-    const { results, mayKeep } = await this.#putMany(batch);
+    const { cache, coherence, views, versions } = this.#parts;
+    const names = batch.map(({ lane, id }) => keyName(lane.view.uid, id));
+    const passes = names.map(name => coherence.beginWrite(name));
+    const mayKeep = (at: number) => coherence.isNewest(names[at] as string, passes[at] as FencePass);
+    const results = await this.#putMany(batch);
     for (let index = 0; index < batch.length; index++) {
       const { lane, id, value, version, expiresAt } = batch[index] as Packed;
       const { slot, uid } = lane.view;
       const held = results[index] ?? null;
       if (held === null) this.applied++;
-      else this.stale++;
+      else {
+        this.stale++;
+        versions.seen(held);
+      }
       if (views.find(uid) === undefined) continue;
-      if (held === null && mayKeep[index]) cache.put(slot, id, value, coherence.servedUntil(expiresAt));
-      else this.#dropOlder(slot, id, held ?? version);
+      if (held === null && mayKeep(index)) cache.put(slot, id, value, coherence.servedUntil(expiresAt));
+      else dropOlder(cache, slot, id, held ?? version);
     }
     return [...results];
   }
 
   /** Tells of the change when the store has it, or may have it: cached copies must not outlive what they were made of. */
-  async #putMany(batch: readonly Packed[]): Promise<Stored> {
+  async #putMany(batch: readonly Packed[]): Promise<readonly (Version | null)[]> {
     const { cache, chain, coherence } = this.#parts;
-    const passes = batch.map(({ lane, id }) => coherence.begin(lane.view.uid, id));
     try {
       const results = await chain.putMany(batch);
-      const mayKeep = batch.map(({ lane, id }, index) =>
-        coherence.mayKeep(lane.view.uid, id, passes[index] as FencePass),
-      );
       for (const { lane, id } of batch) coherence.changedHere(lane.view.uid, id);
-      return { results, mayKeep };
+      return results;
     } catch (error) {
       // A disk that is full has taken nothing.
       const isUntouched = error instanceof HeadraceError && error.code === 'disk-full';
@@ -215,7 +209,7 @@ export class RecordWriter {
         const newer = held[at] ?? null;
         const write = batch[at] as Packed;
         if (newer === null || newer >= write.raiseMax) continue;
-        const name = `${write.lane.view.uid}/${write.id}`;
+        const name = keyName(write.lane.view.uid, write.id);
         const version = Math.min(write.raiseMax, Math.max(newer, raised.get(name) ?? 0) + 1) as Version;
         raised.set(name, version);
         batch[at] = { ...write, version, value: withVersion(write.value, version) };
@@ -234,13 +228,6 @@ export class RecordWriter {
       });
     }
     return undefined;
-  }
-
-  #dropOlder(slot: number, id: string, held: Version): void {
-    const { cache, inspector, versions } = this.#parts;
-    versions.seen(held);
-    const cached = cache.get(slot, id);
-    if (cached !== undefined && inspector.version(cached) < held) cache.remove(slot, id);
   }
 }
 

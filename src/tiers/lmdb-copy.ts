@@ -25,7 +25,7 @@ import { type Database, getLastVersion } from 'lmdb';
 import { assert } from '../base/assert.js';
 import { type Clock, HybridClock, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import type { DiskGuard } from './disk-guard.js';
 import {
   copyOf,
@@ -67,6 +67,8 @@ export interface LmdbCopyOptions {
   /** Bytes of disk for the copies of all lanes. */
   readonly bytesMax?: number;
 }
+
+const DAMAGED = new Uint8Array(0);
 
 /** The memory in which lanes share the era. */
 export function copyEras(): SharedArrayBuffer {
@@ -149,8 +151,8 @@ export class LmdbCopyTier implements Tier {
       const entry = copyIndex.getBinaryFast(key);
       if (entry === undefined || !isEntryOf(entry, this.#instance, era)) return undefined;
       const copy = copies.getBinary(placeOf(entry));
-      // A place that has changed on disk may be that of another key's copy.
-      return copy && keyOf(copy).equals(key) ? recordOf(copy) : undefined;
+      // A place that has changed on disk may be that of another key's copy, or of none.
+      return copy && keyOf(copy).equals(key) ? recordOf(copy) : DAMAGED;
     });
   }
 
@@ -182,6 +184,12 @@ export class LmdbCopyTier implements Tier {
         if (one !== undefined) this.#remove(key, one, era, call);
       });
     });
+  }
+
+  async discardMany(reads: readonly TierRead[]): Promise<void> {
+    const held = this.getMany(reads.map(({ key }) => key));
+    const same = reads.filter(({ value }, place) => held[place] && Buffer.compare(held[place], value) === 0);
+    await this.deleteMany(same.map(({ key }) => key));
   }
 
   close(): Promise<void> {

@@ -27,6 +27,8 @@ import type { RecordDocument, RecordFields } from './mongo-document.js';
 /** More than this many lost races in a row, and the write fails. */
 const ATTEMPTS_MAX = 8;
 
+const DAMAGED = new Uint8Array(0);
+
 /** A write of one id, and what became of it. */
 export interface IdWrite {
   readonly id: string;
@@ -56,8 +58,13 @@ export class MongoView {
     const found = await this.#records
       .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: ids.length + 1 })
       .toArray();
+    const asked = new Set(ids);
     const records = new Map<string, Uint8Array>();
-    for (const { _id, record } of found) if (record instanceof Uint8Array) records.set(_id, record);
+    for (const { _id, record } of found) {
+      if (!asked.has(_id))
+        throw new HeadraceError('unavailable', 'MongoDB: it gave an answer that makes no sense');
+      records.set(_id, record instanceof Uint8Array ? record : DAMAGED);
+    }
     return records;
   }
 

@@ -3,35 +3,62 @@ import { AssertionError } from '../base/assert.js';
 import { HeadraceError } from '../base/errors.js';
 import { TierRefusal } from '../base/tier.js';
 
-/** Looked for in order; what stands in no row is shown as it is. */
-const REASONS: readonly (readonly [RegExp, string])[] = [
-  [/\bOOM\b/, 'it is out of memory: raise maxmemory, or set a maxmemory-policy that evicts'],
-  [/^READONLY|-READONLY/, 'the server is a replica: a failover may be under way'],
-  [/^LOADING/, 'it is loading its data from disk'],
-  [/^MASTERDOWN/, 'the replica has lost its master'],
-  [/^CLUSTERDOWN/, 'the cluster is down: some slots have no master'],
-  [/^MISCONF/, 'it cannot save to disk and refuses writes (stop-writes-on-bgsave-error)'],
-  [/^NOREPLICAS/, 'too few replicas are connected (min-replicas-to-write)'],
-  [/^(NOAUTH|WRONGPASS)/, 'it refuses the user or password'],
-  [/^NOPERM/, 'the ACL user may not run a command that is needed'],
-  [/^BUSY /, 'it is busy with a script'],
-  [/^unknown command|ERR unknown command/, 'it is too old for a command that is needed'],
-  [/Command timed out/, 'it did not answer in time'],
-  [/max retries per request|Connection is closed|closed|writeable/i, 'the connection was lost'],
-  [/Cluster redirections|TRYAGAIN/, 'slots are moving and the cluster has not settled'],
-  [/None of startup nodes|Failed to refresh slots|isn't ready/, 'no node of the cluster can be reached'],
-];
+interface Reason {
+  readonly form: RegExp;
+  readonly text: string;
+  /** The server has answered that it will not; else it may pass by itself. */
+  readonly isRefusal?: true;
+}
 
-/** Answers of a server that is well, and will not: to ask again is of no use, and reads may go on. */
-const REFUSALS = /\bOOM\b|^MISCONF|^NOPERM/;
+/** Looked for in order; what stands in no row is shown as it is. */
+const REASONS: readonly Reason[] = [
+  {
+    form: /\bOOM\b/,
+    text: 'it is out of memory: raise maxmemory, or set a maxmemory-policy that evicts',
+    isRefusal: true,
+  },
+  {
+    form: /^READONLY|-READONLY/,
+    text: 'the server is a replica: a failover may be under way',
+    isRefusal: true,
+  },
+  { form: /^LOADING/, text: 'it is loading its data from disk' },
+  { form: /^MASTERDOWN/, text: 'the replica has lost its master' },
+  { form: /^CLUSTERDOWN/, text: 'the cluster is down: some slots have no master' },
+  {
+    form: /^MISCONF/,
+    text: 'it cannot save to disk and refuses writes (stop-writes-on-bgsave-error)',
+    isRefusal: true,
+  },
+  {
+    form: /^NOREPLICAS/,
+    text: 'too few replicas are connected (min-replicas-to-write)',
+    isRefusal: true,
+  },
+  { form: /^(NOAUTH|WRONGPASS)/, text: 'it refuses the user or password', isRefusal: true },
+  { form: /^NOPERM/, text: 'the ACL user may not run a command that is needed', isRefusal: true },
+  { form: /^BUSY /, text: 'it is busy with a script' },
+  {
+    form: /^unknown command|ERR unknown command/,
+    text: 'it is too old for a command that is needed',
+    isRefusal: true,
+  },
+  { form: /Command timed out/, text: 'it did not answer in time' },
+  { form: /max retries per request|Connection is closed|closed|writeable/i, text: 'the connection was lost' },
+  { form: /Cluster redirections|TRYAGAIN/, text: 'slots are moving and the cluster has not settled' },
+  {
+    form: /None of startup nodes|Failed to refresh slots|isn't ready/,
+    text: 'no node of the cluster can be reached',
+  },
+];
 
 /** The error to throw for one that a command failed with. Programmers' errors stay what they are. */
 export function redisError(error: unknown): Error {
   if (error instanceof HeadraceError || error instanceof AssertionError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const reason = REASONS.find(([form]) => form.test(message))?.[1];
-  const told = reason === undefined ? message : `${reason} (${message})`;
-  return REFUSALS.test(message) ? new TierRefusal(`Redis: ${told}`) : redisUnavailable(told);
+  const reason = REASONS.find(({ form }) => form.test(message));
+  const text = reason === undefined ? message : `${reason.text} (${message})`;
+  return reason?.isRefusal ? new TierRefusal(`Redis: ${text}`) : redisUnavailable(text);
 }
 
 export function redisUnavailable(reason: string): HeadraceError {

@@ -7,8 +7,8 @@
  *   └────────┴──────┴─────────────────
  *
  * Beside the value and not in it, as tiers do not know what they hold; in the same string and not in a hash, since
- * MGET reads strings. The check byte is what the sum of the seven is short of 255: with any one bit flipped the key
- * counts as absent, else a version made larger by a flipped bit would refuse every write until it expired.
+ * MGET reads strings. The check byte is what the sum of the seven is short of 255: with any one bit flipped a write
+ * takes the key for absent, else a version made larger by a flipped bit would refuse every write until it expired.
  */
 import type { Version } from '../base/clock.js';
 
@@ -23,10 +23,12 @@ export function packRedisValue(version: Version, value: Uint8Array): Buffer {
   return packed;
 }
 
-/** The value without its header, in the same memory; `undefined` when there is none, or its header is cut short or damaged. */
+const DAMAGED = new Uint8Array(0);
+
+/** The value without its header, in the same memory; `undefined` when there is none, empty when its header is damaged. */
 export function unpackRedisValue(packed: unknown): Uint8Array | undefined {
-  if (!Buffer.isBuffer(packed) || packed.length < REDIS_HEADER_BYTES || packed[7] !== checkOf(packed))
-    return undefined;
+  if (!Buffer.isBuffer(packed)) return undefined;
+  if (packed.length < REDIS_HEADER_BYTES || packed[7] !== checkOf(packed)) return DAMAGED;
   return packed.subarray(REDIS_HEADER_BYTES);
 }
 

@@ -13,14 +13,14 @@
 import type { Command } from 'ioredis';
 import { isVersion, type Version } from '../base/clock.js';
 import type { HeadraceError } from '../base/errors.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import { rawCommand } from './redis-command.js';
-import type { RedisConnection, Send } from './redis-connection.js';
+import type { Exchange, RedisConnection, Send } from './redis-connection.js';
 import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
 import { redisUnavailable } from './redis-error.js';
 import { RedisKeys } from './redis-keys.js';
 import { mgetCommand } from './redis-mget.js';
-import { PUT_IF_NEWER } from './redis-script.js';
+import { DELETE_IF_SAME, PUT_IF_NEWER, type RedisScript } from './redis-script.js';
 import { packRedisValue, unpackRedisValue } from './redis-value.js';
 
 /** Keys in one MGET or UNLINK: while Redis carries one out, other clients wait. About 0.2 ms. */
@@ -75,11 +75,11 @@ export class RedisTier implements Tier {
     if (writes.length === 0) return [];
     const connection = this.#connection;
     return connection.call(async () => {
-      const again: Send = async command => (await connection.exchange(send => send(command))).answer;
-      const batches = this.#batches(writes);
-      const { answer, nodes } = await connection.exchange(send =>
-        Promise.all(batches.map(({ keys, args }) => PUT_IF_NEWER.call(send, again, keys, args))),
-      );
+      const batches = this.#batches(writes, ({ version, value }) => [
+        packRedisValue(version, value),
+        expiry(this.#expiresAtOf(value)),
+      ]);
+      const { answer, nodes } = await this.#run(PUT_IF_NEWER, batches);
       if (this.#durable !== undefined) await confirmDurable(nodes, this.#durable);
       const held = answer.flatMap(reply => listIn(reply).map(heldVersion));
       if (held.length !== writes.length) throw notUnderstood();
@@ -95,6 +95,16 @@ export class RedisTier implements Tier {
       const { nodes } = await connection.exchange(send => Promise.all(commands.map(send)));
       if (this.#durable !== undefined) await confirmDurable(nodes, this.#durable);
     });
+  }
+
+  async discardMany(reads: readonly TierRead[]): Promise<void> {
+    if (reads.length === 0) return;
+    await this.#connection.call(() =>
+      this.#run(
+        DELETE_IF_SAME,
+        this.#batches(reads, ({ value }) => [Buffer.from(value.buffer, value.byteOffset, value.byteLength)]),
+      ),
+    );
   }
 
   async close(): Promise<void> {
@@ -120,13 +130,25 @@ export class RedisTier implements Tier {
     return commands;
   }
 
-  /** The writes in order, as operands of scripts. In a cluster the keys of a script must be of one slot. */
-  #batches(writes: readonly TierWrite[]): ScriptOperands[] {
+  #run(script: RedisScript, batches: readonly ScriptOperands[]): Promise<Exchange<unknown[]>> {
+    const connection = this.#connection;
+    const again: Send = async command => (await connection.exchange(send => send(command))).answer;
+    return connection.exchange(send =>
+      Promise.all(batches.map(({ keys, args }) => script.call(send, again, keys, args))),
+    );
+  }
+
+  /** In order, as operands of scripts. In a cluster the keys of a script must be of one slot. */
+  #batches<T extends TierRead>(
+    items: readonly T[],
+    argsOf: (item: T) => readonly (string | Buffer)[],
+  ): ScriptOperands[] {
     const batches: ScriptOperands[] = [];
     const writesMax = this.#isCluster ? 1 : WRITES_PER_SCRIPT;
     let batch: ScriptOperands | undefined;
     let bytes = 0;
-    for (const { key, value, version } of writes) {
+    for (const item of items) {
+      const { key, value } = item;
       if (batch === undefined || batch.keys.length === writesMax || bytes + value.length > BYTES_PER_SCRIPT) {
         batch = { keys: [], args: [] };
         batches.push(batch);
@@ -134,7 +156,7 @@ export class RedisTier implements Tier {
       }
       bytes += value.length;
       batch.keys.push(this.#keys.of(key));
-      batch.args.push(packRedisValue(version, value), expiry(this.#expiresAtOf(value)));
+      batch.args.push(...argsOf(item));
     }
     return batches;
   }

@@ -89,18 +89,6 @@ it('amends what a tier missed when it is back: what is there is put, what is gon
   expect([await held(upper, current), await held(upper, gone)]).toEqual([current.value, undefined]);
 });
 
-it('removes from a tier that takes nothing new, as one out of memory, what is old there', async () => {
-  const { upper, record } = open();
-  const amends = new Amends({ tier: upper, record, inspector });
-  const [old, current] = [write('a', 1), write('a', 2)];
-  await upper.putMany([old]);
-  await record.putMany([current]);
-  upper.failWrites = true;
-  amends.owe([old.key]);
-  await amends.run();
-  expect([await held(upper, old), amends.size]).toEqual([undefined, 0]);
-});
-
 it('owes a bounded number of keys, and gives up the oldest', async () => {
   const { upper, record } = open();
   const amends = new Amends({ tier: upper, record, inspector, keysMax: 300 });

@@ -55,15 +55,6 @@ it('serves for as long as a record lives where nobody else writes, or all change
   expect([coherence.isWhole, coherence.servedUntil(EXPIRES)]).toEqual([true, EXPIRES]);
 });
 
-it('makes copies on disk only while all changes are told of', () => {
-  const { coherence } = open();
-  expect(coherence.copyEra).toBeLessThan(0);
-  coherence.restored();
-  expect(coherence.copyEra).toBe(0);
-  coherence.lost();
-  expect(coherence.copyEra).toBeLessThan(0);
-});
-
 it('drops what changed elsewhere, of this lane and of views it knows', () => {
   const { coherence, cache, negative, done } = open();
   const before = negative.begin(keyName(VIEW.uid, 'a'));

@@ -1,10 +1,14 @@
-/** A TCP proxy before a server, for tests: passes on, holds, cuts, half-closes or corrupts what the server answers. */
+/** A TCP proxy before a server, for tests: passes on, holds, delays, cuts, half-closes or corrupts what it answers. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as after } from 'node:timers/promises';
 import { Seeded } from '../base/seeded.js';
 import { freePort } from './redis-server.js';
 
-export type ProxyMode = 'pass' | 'hold' | 'cut' | 'half-close' | 'corrupt' | 'garbage';
+/** Longer than any timeout of a test that delays. */
+const DELAY_MS = 700;
+
+export type ProxyMode = 'pass' | 'hold' | 'delay' | 'cut' | 'half-close' | 'corrupt' | 'garbage';
 
 export class RedisProxy {
   readonly port: number;
@@ -29,7 +33,22 @@ export class RedisProxy {
       }
       client.on('data', data => upstream.write(data));
       client.on('end', () => upstream.end());
-      upstream.on('data', data => this.#answer(client, data));
+      let delayed = Promise.resolve();
+      let waiting = 0;
+      upstream.on('data', data => {
+        // What comes after something that is delayed stays behind it.
+        if (this.mode !== 'delay' && waiting === 0) {
+          this.#answer(client, data);
+          return;
+        }
+        const until = after(this.mode === 'delay' ? DELAY_MS : 0);
+        waiting++;
+        delayed = delayed.then(async () => {
+          await until;
+          waiting--;
+          client.write(data);
+        });
+      });
     });
   }
 
@@ -52,6 +71,7 @@ export class RedisProxy {
   #answer(client: Socket, data: Buffer): void {
     switch (this.mode) {
       case 'pass':
+      case 'delay':
         client.write(data);
         break;
       case 'cut':

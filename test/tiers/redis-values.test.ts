@@ -65,7 +65,7 @@ it('writes MGET as the protocol has it', () => {
   );
 });
 
-it('keeps values, and counts one with a damaged header as absent', () => {
+it('keeps values, and shows one with a damaged header as empty', () => {
   const version = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
   fc.assert(
     fc.property(
@@ -75,12 +75,12 @@ it('keeps values, and counts one with a damaged header as absent', () => {
       (number, value, bit) => {
         const packed = packRedisValue(number as Version, value);
         expect(Buffer.from(unpackRedisValue(packed) ?? [])).toEqual(Buffer.from(value));
-        expect(unpackRedisValue(packed.subarray(0, bit >> 3))).toBeUndefined();
+        expect(unpackRedisValue(packed.subarray(0, bit >> 3))).toHaveLength(0);
         packed[bit >> 3] = (packed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        expect(unpackRedisValue(packed)).toBeUndefined();
+        expect(unpackRedisValue(packed)).toHaveLength(0);
       },
     ),
   );
-  expect(unpackRedisValue(Buffer.alloc(100))).toBeUndefined();
+  expect(unpackRedisValue(Buffer.alloc(100))).toHaveLength(0);
   expect(unpackRedisValue(null)).toBeUndefined();
 });

@@ -10,6 +10,7 @@ import { describeWithRedis, eventually, RedisServer } from '../support/redis-ser
 import { connectTo, openRedisTier, targetOf } from './redis-fixture.js';
 import { write } from './tier-suite.js';
 
+const REFUSED = { name: 'TierRefusal', code: 'unavailable' };
 const UNAVAILABLE = { name: 'HeadraceError', code: 'unavailable' };
 const QUICK = { commandTimeoutMs: 300, connectTimeoutMs: 300 };
 const keyA = storageKey(7, 'a');
@@ -88,22 +89,41 @@ describeWithRedis('Redis', () => {
     await close();
   });
 
-  it('takes what is damaged, cut short or no string for absent, and writes over it', async () => {
+  it('shows what is damaged or cut short as empty, what is no string as absent, and writes over it', async () => {
     const flipped = packRedisValue(write('a', 5).version, write('a', 5).value);
     flipped[0] = 0x10;
-    for (const make of [
-      () => admin.set('headrace:7:a', ''),
-      () => admin.set('headrace:7:a', 'short'),
-      () => admin.set('headrace:7:a', 'no header that anybody packed'),
-      () => admin.set('headrace:7:a', flipped),
-      () => admin.lpush('headrace:7:a', 'x'),
-    ]) {
+    const damaged = new Uint8Array(0);
+    for (const [make, seen] of [
+      [() => admin.set('headrace:7:a', ''), damaged],
+      [() => admin.set('headrace:7:a', 'short'), damaged],
+      [() => admin.set('headrace:7:a', 'no header that anybody packed'), damaged],
+      [() => admin.set('headrace:7:a', flipped), damaged],
+      [() => admin.lpush('headrace:7:a', 'x'), undefined],
+    ] as const) {
       await admin.del('headrace:7:a');
       await make();
-      expect(await tier.getMany([keyA])).toEqual([undefined]);
+      expect(await tier.getMany([keyA])).toEqual([seen]);
       expect(await tier.putMany([write('a', 1)])).toEqual([null]);
       expect((await tier.getMany([keyA]))[0]).toEqual(write('a', 1).value);
     }
+  });
+
+  it('discards what is damaged, unless it was replaced since it was read', async () => {
+    const broken = Buffer.from(packRedisValue(write('a', 5).version, write('a', 5).value));
+    await admin.set('headrace:7:a', broken);
+    await tier.putMany([write('b', 1), write('c', 1)]);
+    await admin.set('headrace:7:d', 'no header');
+    const keys = ['a', 'b', 'c', 'd', 'none'].map(id => storageKey(7, id));
+    const values = await tier.getMany(keys);
+    await tier.putMany([write('b', 2)]);
+    await tier.discardMany(keys.map((key, at) => ({ key, value: values[at] ?? new Uint8Array(0) })));
+    expect((await tier.getMany(keys)).map(value => value?.length)).toEqual([
+      undefined,
+      write('b', 2).value.length,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it('sends its script again when the server has forgotten it', async () => {
@@ -117,22 +137,20 @@ describeWithRedis('Redis', () => {
     await tier.putMany([write('a', 1)]);
     await admin.config('SET', 'maxmemory', '1');
     await expect(tier.putMany([write('a', 2)])).rejects.toMatchObject({
-      ...UNAVAILABLE,
-      name: 'TierRefusal',
+      ...REFUSED,
       message: /out of memory/,
     });
     expect((await tier.getMany([keyA]))[0]).toEqual(write('a', 1).value);
     await admin.config('SET', 'maxmemory', '0');
     await admin.replicaof('127.0.0.1', '1');
-    await expect(tier.putMany([write('a', 2)])).rejects.toMatchObject({ ...UNAVAILABLE, message: /replica/ });
+    await expect(tier.putMany([write('a', 2)])).rejects.toMatchObject({ ...REFUSED, message: /replica/ });
     await admin.call('REPLICAOF', 'NO', 'ONE');
     await eventually(async () => (await tier.putMany([write('a', 2)]))[0] === null, 'it takes writes again');
     await admin.acl('SETUSER', 'reader', 'on', '>pass', '~*', '+@all', '-eval', '-evalsha');
     const { tier: reader, close } = await openRedisTier(server.url.replace('//', '//reader:pass@'));
     expect((await reader.getMany([keyA]))[0]).toEqual(write('a', 2).value);
     await expect(reader.putMany([write('a', 3)])).rejects.toMatchObject({
-      ...UNAVAILABLE,
-      name: 'TierRefusal',
+      ...REFUSED,
       message: /ACL user/,
     });
     await close();

@@ -1,0 +1,172 @@
+/**
+ * One fault under load, from calm to recovery:
+ *
+ *   calm ──► begin ──► fault, for a while ──► end ──► recovering, until all is well ──► after ──► everything read again
+ *
+ * Whatever the fault: the server lives; each answer is correct or honest, and in time; the breaker of what failed opens
+ * and closes; after the recovery no answer fails, and all that was acknowledged is there.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { FULL } from '../base/seeded.js';
+import { ApiClient } from '../server/api-client.js';
+import { type ServerOptions, type ServerProcess, startServerProcess } from '../server/server-process.js';
+import type { ProxyMode, RedisProxy } from '../support/redis-proxy.js';
+import { eventually } from '../support/redis-server.js';
+import { type Kind, type LoadOptions, SteadyLoad } from './steady-load.js';
+
+const CALM_MS = 1_500;
+export const FAULT_MS = FULL ? 10_000 : 3_000;
+const DEADLINE_MS = 500;
+/** What a busy machine may add to the deadline. */
+const MARGIN_MS = 1_500;
+const LANES = 2;
+/** The breaker closes again within 35 s where it opens for 30; here it opens for 0.2. */
+const RECOVERY_MS_MAX = 15_000;
+const GOOD_IN_A_ROW = 40;
+
+const ENV = {
+  HEADRACE_LANES: String(LANES),
+  HEADRACE_DEADLINE: `${DEADLINE_MS}ms`,
+  HEADRACE_REDIS_TIMEOUT: '200ms',
+  HEADRACE_MONGODB_TIMEOUT: '300ms',
+  HEADRACE_STORE_TIMEOUT: '1s',
+  HEADRACE_BREAKER_HALF_OPEN: '200ms',
+};
+
+export const IDS: LoadOptions['ids'] = { hot: 50, other: 100, write: 50 };
+
+export interface Fault {
+  begin(): unknown;
+  end(): unknown;
+}
+
+export interface Scene {
+  readonly name: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly server?: ServerOptions;
+  readonly ids?: LoadOptions['ids'];
+  readonly fault: Fault;
+  /** Kinds of requests that the fault does not touch: none of them fails. */
+  readonly unhurt?: readonly Kind[];
+  /** Kinds of requests that the fault must make fail, or it was none. */
+  readonly hurt?: readonly Kind[];
+  /** Whose breaker opens. */
+  readonly breaker?: 'redis' | 'mongodb';
+  /** The store of record comes back without its data. */
+  readonly forgets?: boolean;
+}
+
+export async function play(scene: Scene): Promise<void> {
+  const { server: options, env = {}, fault, forgets = false } = scene;
+  const server = await startServerProcess({ ...options, env: { ...ENV, ...env, ...options?.env } });
+  const api = new ApiClient(server.port);
+  const load = new SteadyLoad({
+    api,
+    limitMs: DEADLINE_MS + MARGIN_MS,
+    ids: scene.ids ?? IDS,
+    mayLose: forgets,
+  });
+  try {
+    await eventually(() => load.prepare().then(() => true), 'all is written');
+    if (env['HEADRACE_REDIS_URL'] !== undefined) {
+      await eventually(() => tellings(server) >= LANES, 'both lanes are told of changes');
+    }
+    load.begin();
+    await eventually(() => load.isWell(GOOD_IN_A_ROW), 'the load runs');
+    load.enter('calm');
+    await pause(CALM_MS);
+    load.enter('fault');
+    await fault.begin();
+    await pause(FAULT_MS);
+    await fault.end();
+    load.enter('recovering');
+    const endedMs = performance.now();
+    if (forgets) {
+      await load.stop();
+      await eventually(() => load.isForgotten(), 'the server knows that its views are gone', RECOVERY_MS_MAX);
+      await eventually(() => load.prepare().then(() => true), 'all is written again', RECOVERY_MS_MAX);
+      load.begin();
+    }
+    await eventually(
+      () => load.isWell(GOOD_IN_A_ROW) && breakerChanges(server, scene.breaker).at(-1) !== 'open',
+      'all is well again',
+      RECOVERY_MS_MAX,
+    );
+    const recoveryMs = performance.now() - endedMs;
+    load.enter('after');
+    await pause(CALM_MS);
+    await load.stop();
+    await load.checkAll();
+    report(scene, load, recoveryMs);
+    judge(scene, load, server);
+  } catch (error) {
+    const log = server.log.slice(-15).map(line => JSON.stringify(line));
+    const told = [...load.faults.slice(0, 5), ...log, server.errorOutput.slice(-2_000)].join('\n');
+    throw new Error(`${scene.name}: ${error instanceof Error ? error.message : error}\n${told}`, {
+      cause: error,
+    });
+  } finally {
+    await load.stop();
+    api.close();
+    await server.stop();
+  }
+}
+
+export function networkFault(proxy: RedisProxy, mode: ProxyMode): Fault {
+  return {
+    begin: () => {
+      proxy.mode = mode;
+    },
+    end: () => {
+      proxy.mode = 'pass';
+    },
+  };
+}
+
+function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
+  expect(server.running).toBe(true);
+  expect(server.errorOutput).toBe('');
+  expect(load.faults).toEqual([]);
+  expect(load.late).toEqual([]);
+  for (const kind of scene.unhurt ?? []) {
+    const { ok, unavailable, lost } = load.tally('fault', kind);
+    expect({ kind, unavailable, lost }).toEqual({ kind, unavailable: 0, lost: 0 });
+    expect(ok, `${kind} goes on`).toBeGreaterThan(0);
+  }
+  for (const kind of scene.hurt ?? []) {
+    const { unavailable, lost } = load.tally('fault', kind);
+    expect(unavailable + lost, `${kind} is hurt`).toBeGreaterThan(0);
+  }
+  for (const kind of ['hot', 'other', 'write'] as const) {
+    expect(load.tally('after', kind).ok, `${kind} after the recovery`).toBeGreaterThan(0);
+  }
+  if (scene.breaker === undefined) return;
+  const changes = breakerChanges(server, scene.breaker);
+  expect(changes[0]).toBe('open');
+  expect(changes.at(-1)).toBe('closed');
+}
+
+/** What a tier's breaker became, in order. */
+function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): string[] {
+  const form = new RegExp(`^the circuit breaker of ${tier} was [a-z-]+ and is ([a-z-]+)$`);
+  return log.flatMap(({ message }) => form.exec(String(message))?.[1] ?? []);
+}
+
+/** How many lanes have said that Redis tells them of changes. */
+function tellings({ log }: ServerProcess): number {
+  return log.filter(({ message }) => message === 'redis tells of changes').length;
+}
+
+function report({ name }: Scene, load: SteadyLoad, recoveryMs: number): void {
+  const hot = (phase: string) => `${load.tally(phase, 'hot').p95Ms().toFixed(1)} ms`;
+  const counts = (['hot', 'other', 'write'] as const).map(kind => {
+    const { ok, unavailable, lost, fromL1 } = load.tally('fault', kind);
+    const l1 = kind === 'hot' ? ` (${fromL1} from L1)` : '';
+    return `${kind} ${ok} good${l1}, ${unavailable} unavailable${lost === 0 ? '' : `, ${lost} gone`}`;
+  });
+  console.log(
+    `${name}: during the fault ${counts.join('; ')}; P95 of hot keys calm ${hot('calm')}, fault ${hot('fault')}; ` +
+      `well ${Math.round(recoveryMs)} ms after it`,
+  );
+}
