@@ -113,6 +113,8 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     unfollow();
     coherence.close();
     await housekeeping?.stop();
+    // Nobody knows of them any more once this thread has ended.
+    await amends?.run();
     await tiers.close();
   };
   return new LaneService({
