@@ -5,7 +5,8 @@
  * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
  * Outside of that, a copy is served for `staleMaxMs` at most: those that were there at the loss go when that time has
  * passed, so that a Redis which hangs or fails over does not empty the memory that its users are served from, and what is
- * copied meanwhile expires so soon. When changes are told of again all copies go, for some may have changed unnoticed.
+ * copied into the table meanwhile expires so soon; to disk nothing is copied. When changes are told of again all copies
+ * go, for some may have changed unnoticed.
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
  * reading. Nor is what is being written when its key changes elsewhere: the news may be of something newer, and overtake

@@ -150,12 +150,12 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
 /** What a tier's breaker became, in order. */
 function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): string[] {
   const form = new RegExp(`^the circuit breaker of ${tier} was [a-z-]+ and is ([a-z-]+)$`);
-  return log.flatMap(({ message }) => form.exec(String(message))?.[1] ?? []);
+  return log.flatMap(({ msg }) => form.exec(String(msg))?.[1] ?? []);
 }
 
 /** How many lanes have said that Redis tells them of changes. */
 function tellings({ log }: ServerProcess): number {
-  return log.filter(({ message }) => message === 'redis tells of changes').length;
+  return log.filter(({ msg }) => msg === 'redis tells of changes').length;
 }
 
 function report({ name }: Scene, load: SteadyLoad, recoveryMs: number): void {

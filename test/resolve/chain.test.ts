@@ -1,6 +1,6 @@
 /** The chain over several tiers: who is written when, what is copied where, and what becomes of a tier that missed it. */
 import { expect, it } from 'vitest';
-import type { Tier, TierWrite } from '../../src/base/tier.js';
+import { type Tier, TierRefusal, type TierWrite } from '../../src/base/tier.js';
 import { Amends } from '../../src/resolve/amends.js';
 import { TierChain } from '../../src/resolve/chain.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
@@ -87,6 +87,22 @@ it('amends what a tier missed when it is back: what is there is put, what is gon
   await amends.run();
   expect(amends.size).toBe(0);
   expect([await held(upper, current), await held(upper, gone)]).toEqual([current.value, undefined]);
+});
+
+it('removes from a tier that refuses what is new, as one out of memory, what is old there', async () => {
+  const { upper, record } = open();
+  class FullTier extends ChaosTier {
+    override putMany(): Promise<never> {
+      return Promise.reject(new TierRefusal('it is out of memory'));
+    }
+  }
+  const amends = new Amends({ tier: new FullTier(upper), record, inspector });
+  const [old, current] = [write('a', 1), write('a', 2)];
+  await upper.putMany([old]);
+  await record.putMany([current]);
+  amends.owe([old.key]);
+  await amends.run();
+  expect([await held(upper, old), amends.size]).toEqual([undefined, 0]);
 });
 
 it('owes a bounded number of keys, and gives up the oldest', async () => {
