@@ -110,7 +110,8 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     for (const timer of timers) clearInterval(timer);
     unfollow();
     coherence.close();
-    await Promise.all([housekeeping?.stop(), warmth.close()]);
+    // Keys that Redis was to be amended of are forgotten with this thread.
+    await Promise.all([housekeeping?.stop(), warmth.close(), amends?.run()]);
     await tiers.close();
   };
   return new LaneService({

@@ -44,7 +44,13 @@ export const tiers: Scenario = {
       const results: CaseResult[] = [];
       for (const stack of servers.stacks) {
         bench.say(stack.name);
-        results.push(...(await measureStack(bench, stack, servers)));
+        try {
+          results.push(...(await measureStack(bench, stack, servers)));
+        } catch (error) {
+          // A stand-in may take longer than a client's connection is kept; the others are measured all the same.
+          if (!(error instanceof UserError) || !stack.isStandIn) throw error;
+          bench.skip(`tiers/${stack.name}`, error.message);
+        }
       }
       return results;
     } finally {
@@ -71,7 +77,7 @@ async function measureStack(bench: Bench, stack: Stack, servers: TierServers): P
     const reads = new Reads(server, maker, { hot, cold, seed: bench.seed });
     const results: CaseResult[] = [];
     for (const plan of casesOf(stack, reads, stack.isStandIn ? [100] : bench.size.missPercents)) {
-      await warm(server, maker, Array(hot).keys());
+      await keepInL1(server, maker, hot);
       results.push(await measureCase(bench, server, plan));
     }
     await requireAll(server, maker, documents);
@@ -134,6 +140,15 @@ class Reads {
   #wire(request: ClosedRequest): LoadRequest {
     return wireRequest(this.#server, request, this.#asked++ % TIMED_EVERY === 0);
   }
+}
+
+/** L1 then has these documents and no other. */
+async function keepInL1(server: Server, maker: RecordMaker, hot: number): Promise<void> {
+  await call(server, 'POST', `/v1/views/${maker.view}/invalidate`, {
+    headers: { 'content-type': 'application/json' },
+    body: '{"all":true}',
+  });
+  await warm(server, maker, Array(hot).keys());
 }
 
 /** LRU keeps nothing of documents that are gone through in turn; the default policy would keep some of them. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HeadraceError } from '../../src/base/errors.js';
 import { storageKey } from '../../src/base/keys.js';
+import type { TierWrite } from '../../src/base/tier.js';
 import type { PutOp, ReadReply, WriteOp } from '../../src/lanes/messages.js';
 import { PackedRows, ROW } from '../../src/lanes/packed-rows.js';
 import { invalidate } from '../../src/resolve/invalidator.js';
@@ -309,7 +310,36 @@ describe('reads', () => {
   });
 });
 
+/** Says late what it has done. */
+class SlowToSayTier extends MapTier {
+  say: () => void = () => undefined;
+  readonly #maySay = new Promise<void>(resolve => {
+    this.say = resolve;
+  });
+
+  override async putMany(writes: readonly TierWrite[]) {
+    const results = await super.putMany(writes);
+    await this.#maySay;
+    return results;
+  }
+}
+
 describe('where others write too', () => {
+  it('a write that another overtook before it was answered does not stay in the shared table', async () => {
+    const tier = new SlowToSayTier();
+    const { coherence, reads, writes } = laneOver([tier], true);
+    coherence.restored();
+    const body = Buffer.from('{"features":{"n":1},"version":1}{"features":{"n":2},"version":2}');
+    const mine = writes.write([putOf('a', 0, 32)], body);
+    const others = laneOver([tier], true).writes.write([putOf('a', 32, 64)], body);
+    expect(tier.kept.get(storageKey(VIEW.uid, 'a').toString('hex'))?.version).toBe(2);
+    coherence.keysChanged([storageKey(VIEW.uid, 'a')]);
+    tier.say();
+    expect((await mine)[0]).toMatchObject({ put: { applied: true, version: 1 } });
+    await others;
+    expect(rowsOf(await reads.read([{ viewUid: VIEW.uid, ids: ['a'], deadlineMs: NEVER }]), 1)).toEqual([2]);
+  });
+
   it('an absent key is remembered no longer than copies are served while nobody tells of changes', async () => {
     const tier = new MapTier();
     const { clock, coherence, reads } = laneOver([tier], true);
