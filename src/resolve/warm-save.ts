@@ -9,7 +9,7 @@ import { storageKeyOfBytes } from '../base/keys.js';
 import type { HotKey } from '../l1/hot-keys.js';
 import type { LaneViews } from './lane-views.js';
 
-/** About half a millisecond. */
+/** About a fifth of a millisecond. */
 const STEP_BUCKETS = 1024;
 
 export interface SavedKey {

@@ -4,7 +4,7 @@ import { Random } from '../../native-free-bench/data/random.js';
 import { Zipf } from '../../native-free-bench/data/zipf.js';
 import type { HotKeyScan } from '../../src/l1/hot-keys.js';
 import { shapeOf } from '../../src/l1/layout.js';
-import { makeValue, type Opened, openTable } from './table-fixture.js';
+import { checkValue, makeValue, type Opened, openTable } from './table-fixture.js';
 
 const CACHES = 4;
 
@@ -132,6 +132,92 @@ describe('the walk for hot keys', () => {
     const best = massOf(Array.from({ length: quarter }, (_, rank) => `0/doc-${rank}`));
     expect(blind).toBeLessThan(0.7 * best);
     expect(found()).toBeGreaterThan(0.97 * best);
+  });
+});
+
+describe('putting hot records back', () => {
+  it('takes free room only, and drops nothing that traffic has brought', () => {
+    const table = open(2 ** 20);
+    const { writer, caches } = table;
+    put(table, 0, 'traffic');
+    let added = 0;
+    for (let n = 0; !writer.isFull; n++)
+      if (writer.addHot(0, `doc-${n}`, makeValue(`doc-${n}`, 1, 16), Infinity, 9)) added++;
+    expect(added).toBeGreaterThan(4_000);
+    expect(caches.figures(0)).toMatchObject({ entries: added + 1, evicted: 0, crowded: 0 });
+    // Full is full: nothing gives way for what was hot, though it does for what is new.
+    for (let n = 0; n < 500; n++)
+      expect(writer.addHot(0, `late-${n}`, makeValue('late', 1, 16), Infinity, 255)).toBe(false);
+    expect(caches.figures(0)).toMatchObject({ entries: added + 1, evicted: 0, crowded: 0 });
+    use(table, 0, 'traffic', 1);
+    for (let n = 0; n < 500; n++) put(table, 0, `new-${n}`);
+    expect(caches.figures(0).evicted).toBeGreaterThan(0);
+  });
+
+  it('leaves a record that is there as it is, and takes the place of one that is dead', () => {
+    const { writer, caches, clock, reader } = open(2 ** 20);
+    const add = (version: number, expiresAtMs = Infinity) =>
+      writer.addHot(0, 'a', makeValue('a', version, 16), expiresAtMs, 3);
+    expect(add(1)).toBe(true);
+    expect(add(2)).toBe(false);
+    reader.key(0, 'a');
+    expect(reader.peek(clock.now())).toBe(64);
+    expect(checkValue('a', reader.words, 64)).toBe(1);
+    caches.raiseEpoch(0);
+    expect(add(2, clock.now() + 1000)).toBe(true);
+    clock.advance(2000);
+    expect(add(3)).toBe(true);
+  });
+
+  it('gives each the heat it had: a walk finds the same again', () => {
+    const before = open(2 ** 20);
+    for (let n = 0; n < 300; n++) {
+      put(before, n % 2, `id-${n}`);
+      use(before, n % 2, `id-${n}`, (n * 13) % 300);
+    }
+    const keys = [...walked(before.writer.hotKeys(1_000)).keys()].map(({ slot, id, heat }) => ({
+      slot,
+      id: Buffer.from(id).toString(),
+      heat,
+    }));
+    expect(new Set(keys.map(({ heat }) => heat)).size).toBeGreaterThan(200);
+    const { writer } = open(2 ** 20);
+    for (const { slot, id, heat } of keys)
+      expect(writer.addHot(slot, id, makeValue(id, 1, 16), Infinity, heat)).toBe(true);
+    const heats = new Map(
+      [...walked(writer.hotKeys(1_000)).keys()].map(({ slot, id, heat }) => [
+        `${slot}/${Buffer.from(id).toString()}`,
+        heat,
+      ]),
+    );
+    expect(heats).toEqual(new Map(keys.map(({ slot, id, heat }) => [`${slot}/${id}`, heat])));
+  });
+
+  it('keeps the hit ratio there was, with the order of the walk', () => {
+    const documents = 80_000;
+    const before = open(2 ** 21);
+    const { draw } = zipfOf(documents);
+    const ratio = (table: Opened, reads: number) => {
+      let hits = 0;
+      for (let n = 0; n < reads; n++) {
+        const id = draw();
+        table.reader.key(0, id);
+        if (table.reader.get(table.clock.now()) >= 0) hits++;
+        else table.writer.put(0, id, makeValue(id, 1, 16), Infinity);
+      }
+      return hits / reads;
+    };
+    ratio(before, 4 * documents);
+    const was = ratio(before, documents);
+    const after = open(2 ** 21);
+    for (const { slot, id, heat } of walked(before.writer.hotKeys(documents)).keys()) {
+      const name = Buffer.from(id).toString();
+      after.writer.addHot(slot, name, makeValue(name, 1, 16), Infinity, heat);
+    }
+    const ratios = Array.from({ length: 4 }, () => ratio(after, documents / 4));
+    const told = ratios.map(value => value.toFixed(3)).join(' ');
+    console.log(`hit ratio before ${was.toFixed(3)}, of each quarter of as many reads after: ${told}`);
+    for (const value of ratios) expect(value).toBeGreaterThan(0.98 * was);
   });
 });
 
