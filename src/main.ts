@@ -30,7 +30,7 @@ import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
-import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
+import { isShared, type LaneWorkerData, type SharedStores } from './resolve/lane-worker-data.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { refresher } from './views/refresher.js';
@@ -244,7 +244,11 @@ async function openLanes(
       clock: systemClock,
       opsMax: config.queueMax,
       bytesMax: config.queueBytesMax,
-      onExited: lane => releaseLane(table, lane),
+      onExited: lane => {
+        releaseLane(table, lane);
+        // Until it has a new thread, nobody follows what other servers change.
+        if (isShared(workerData.shared)) emptyL1(config, table);
+      },
       onEvent: event => {
         warming.take(event);
         if (event.kind === 'warming') return;
@@ -258,6 +262,11 @@ async function openLanes(
     const reason = error instanceof Error ? error.message : String(error);
     throw new StartError(`the lanes cannot start on ${config.dataDir}: ${reason}`);
   }
+}
+
+function emptyL1({ viewsMax }: Config, table: TableHandle): void {
+  const caches = new Caches(table);
+  for (let slot = 0; slot < viewsMax; slot++) caches.raiseEpoch(slot);
 }
 
 /** @throws StartError when there are more than L1 has room for. */

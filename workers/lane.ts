@@ -74,8 +74,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
   for (const view of known) views.declare(view);
-  // Where records are shared, nobody has followed their changes since the thread before this one ended.
-  if (emptyCache || isShared(data.shared)) for (const { slot } of known) cache.empty(slot);
+  if (emptyCache) for (const { slot } of known) cache.empty(slot);
   const flights = new SingleFlight<Found>(data.flightsMax);
   const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
   const amends = amendsOf(tiers, inspector);
