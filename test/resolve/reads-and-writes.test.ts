@@ -241,13 +241,13 @@ describe('reads', () => {
     expect([flights.size, chain.failures]).toEqual([0, 2]);
   });
 
-  it('never serve a broken record: it is a miss, and counted', async () => {
+  it('never serve a broken record: in the store of record it is UNAVAILABLE, and counted', async () => {
     const tier = new ChaosTier(new MapTier());
     const { put, ask, cache, chain } = lane(tier);
     await put('a', { features: { n: 1 } });
     cache.kept.clear();
     tier.corrupts = true;
-    expect(await ask('a')).toEqual(['absent']);
+    expect(await ask('a')).toEqual(['unavailable']);
     expect([chain.corrupt, cache.kept.size]).toEqual([1, 0]);
   });
 
