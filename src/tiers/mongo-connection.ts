@@ -9,6 +9,7 @@
 import { type Db, MongoClient, type MongoClientOptions, MongoServerError } from 'mongodb';
 import { HeadraceError } from '../base/errors.js';
 import { type MongoFigures, MongoMonitor, type SlowCommand } from './mongo-figures.js';
+import { boundReplies } from './mongo-reply-bound.js';
 import { databaseOfUrl, optionsOfUrl, shownUrl } from './mongo-url.js';
 
 /** The driver's options that a user may set, by the driver's names; the connection string may hold them as well. */
@@ -78,6 +79,7 @@ export class MongoConnection {
   /** Connects when first used. @throws HeadraceError `unavailable` when the connection string cannot be understood. */
   constructor({ url, tuning = {}, slowMs = MONGO_SLOW_MS, onSlow }: MongoConnectionOptions) {
     this.shownUrl = shownUrl(url);
+    boundReplies();
     try {
       this.#client = new MongoClient(url, {
         ...withoutNamed(optionsOfUrl(url), { ...MONGO_TUNING, ...tuning }),

@@ -36,12 +36,13 @@ const AMEND_MS = 500;
 const AMENDED_MS =
   2 * REDIS_TIMEOUT_MS + RECONNECT_MS + HALF_OPEN_MS + AMEND_MS + MONGODB_TIMEOUT_MS + REDIS_TIMEOUT_MS;
 
-const ON_REDIS: Bound = { ownMs: 0, backMs: 0, othersMs: Math.max(UNNOTICED_MS, UNTOLD_MS) };
+/** What was in memory when a dead connection is noticed is served for HEADRACE_STALE_MAX more. */
+const ON_REDIS: Bound = { ownMs: 0, backMs: 0, othersMs: UNNOTICED_MS + UNTOLD_MS };
 const ON_MONGODB: Bound = { ownMs: 0, backMs: 0, othersMs: UNTOLD_MONGODB_MS };
 const ON_BOTH: Bound = {
   ownMs: 0,
   backMs: AMENDED_MS,
-  othersMs: Math.max(UNNOTICED_MS, UNTOLD_MONGODB_MS) + AMENDED_MS,
+  othersMs: UNNOTICED_MS + UNTOLD_MONGODB_MS + AMENDED_MS,
 };
 
 const RUNS = Array.from({ length: FULL ? 20 : 2 }, (_, run) => SEED + run);

@@ -50,7 +50,7 @@ describeWithRedis('Redis as the store of record', () => {
       fault: { begin: () => redis.kill(), end: () => redis.restart() },
       hurt: ['other', 'write'],
       breaker: 'redis',
-      forgets: true,
+      leave: { mayLose: true },
     });
   });
 

@@ -37,7 +37,7 @@ const ENV = {
 export const IDS: LoadOptions['ids'] = { hot: 50, other: 100, write: 50 };
 
 export interface Fault {
-  begin(): unknown;
+  begin(signal: (name: NodeJS.Signals) => void): unknown;
   end(): unknown;
 }
 
@@ -53,19 +53,19 @@ export interface Scene {
   readonly hurt?: readonly Kind[];
   /** Whose breaker opens. */
   readonly breaker?: 'redis' | 'mongodb';
-  /** The store of record comes back without its data. */
-  readonly forgets?: boolean;
+  /** What cannot be held against the server. `mayLose`: the store of record comes back without its data. */
+  readonly leave?: Pick<LoadOptions, 'mayLose' | 'mayRegress' | 'mayMislead'>;
 }
 
 export async function play(scene: Scene): Promise<void> {
-  const { server: options, env = {}, fault, forgets = false } = scene;
+  const { server: options, env = {}, fault, leave = {} } = scene;
   const server = await startServerProcess({ ...options, env: { ...ENV, ...env, ...options?.env } });
   const api = new ApiClient(server.port);
   const load = new SteadyLoad({
     api,
     limitMs: DEADLINE_MS + MARGIN_MS,
     ids: scene.ids ?? IDS,
-    mayLose: forgets,
+    ...leave,
   });
   try {
     await eventually(() => load.prepare().then(() => true), 'all is written');
@@ -77,19 +77,20 @@ export async function play(scene: Scene): Promise<void> {
     load.enter('calm');
     await pause(CALM_MS);
     load.enter('fault');
-    await fault.begin();
+    const begunMs = Date.now();
+    await fault.begin(name => server.signal(name));
     await pause(FAULT_MS);
     await fault.end();
     load.enter('recovering');
     const endedMs = performance.now();
-    if (forgets) {
+    if (leave.mayLose) {
       await load.stop();
       await eventually(() => load.isForgotten(), 'the server knows that its views are gone', RECOVERY_MS_MAX);
       await eventually(() => load.prepare().then(() => true), 'all is written again', RECOVERY_MS_MAX);
       load.begin();
     }
     await eventually(
-      () => load.isWell(GOOD_IN_A_ROW) && breakerChanges(server, scene.breaker).at(-1) !== 'open',
+      () => load.isWell(GOOD_IN_A_ROW) && breakerChanges(server, scene.breaker).at(-1)?.to !== 'open',
       'all is well again',
       RECOVERY_MS_MAX,
     );
@@ -98,7 +99,9 @@ export async function play(scene: Scene): Promise<void> {
     await pause(CALM_MS);
     await load.stop();
     await load.checkAll();
-    report(scene, load, recoveryMs);
+    const [opened] = breakerChanges(server, scene.breaker);
+    const openedMs = opened === undefined ? undefined : opened.atMs - begunMs;
+    report(scene, load, { openedMs, recoveryMs });
     judge(scene, load, server);
   } catch (error) {
     const log = server.log.slice(-15).map(line => JSON.stringify(line));
@@ -143,14 +146,22 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
   }
   if (scene.breaker === undefined) return;
   const changes = breakerChanges(server, scene.breaker);
-  expect(changes[0]).toBe('open');
-  expect(changes.at(-1)).toBe('closed');
+  expect(changes[0]?.to).toBe('open');
+  expect(changes.at(-1)?.to).toBe('closed');
+}
+
+interface BreakerChange {
+  readonly to: string;
+  readonly atMs: number;
 }
 
 /** What a tier's breaker became, in order. */
-function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): string[] {
+function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): BreakerChange[] {
   const form = new RegExp(`^the circuit breaker of ${tier} was [a-z-]+ and is ([a-z-]+)$`);
-  return log.flatMap(({ msg }) => form.exec(String(msg))?.[1] ?? []);
+  return log.flatMap(({ msg, time }) => {
+    const to = form.exec(String(msg))?.[1];
+    return to === undefined ? [] : [{ to, atMs: Number(time) }];
+  });
 }
 
 /** How many lanes have said that Redis tells them of changes. */
@@ -158,7 +169,16 @@ function tellings({ log }: ServerProcess): number {
   return log.filter(({ msg }) => msg === 'redis tells of changes').length;
 }
 
-function report({ name }: Scene, load: SteadyLoad, recoveryMs: number): void {
+interface Times {
+  /** After the fault began. */
+  readonly openedMs: number | undefined;
+  /** After it ended. */
+  readonly recoveryMs: number;
+}
+
+function report({ name }: Scene, load: SteadyLoad, { openedMs, recoveryMs }: Times): void {
+  const opened = openedMs === undefined ? '' : `breaker open after ${openedMs} ms; `;
+  const regressed = load.regressed === 0 ? '' : `${load.regressed} values taken back; `;
   const hot = (phase: string) => `${load.tally(phase, 'hot').p95Ms().toFixed(1)} ms`;
   const counts = (['hot', 'other', 'write'] as const).map(kind => {
     const { ok, unavailable, lost, fromL1 } = load.tally('fault', kind);
@@ -167,6 +187,6 @@ function report({ name }: Scene, load: SteadyLoad, recoveryMs: number): void {
   });
   console.log(
     `${name}: during the fault ${counts.join('; ')}; P95 of hot keys calm ${hot('calm')}, fault ${hot('fault')}; ` +
-      `well ${Math.round(recoveryMs)} ms after it`,
+      `${opened}${regressed}well ${Math.round(recoveryMs)} ms after it`,
   );
 }

@@ -32,6 +32,10 @@ export interface LoadOptions {
   readonly ids: Readonly<Record<Kind, number>>;
   /** The store of record may forget: a record that is gone is no fault. */
   readonly mayLose?: boolean;
+  /** It may go back to a value before the last that it acknowledged, which is counted. */
+  readonly mayRegress?: boolean;
+  /** Its answers are changed on the way, unnoticed: a write may be said not to be applied, though it was the newest. */
+  readonly mayMislead?: boolean;
 }
 
 /** What requests of one kind were answered in one phase. */
@@ -59,6 +63,8 @@ interface Row {
 export class SteadyLoad {
   readonly faults: string[] = [];
   readonly late: string[] = [];
+  /** Values that were taken back, where that is allowed. */
+  regressed = 0;
   readonly #options: LoadOptions;
   readonly #ids: Readonly<Record<Kind, readonly string[]>>;
   readonly #random = new Seeded(SEED);
@@ -192,7 +198,11 @@ export class SteadyLoad {
       this.#refused('write', answer);
       return false;
     }
-    if (!(answer.json() as { applied: boolean }).applied) this.faults.push(`${id}: ${n} was not applied`);
+    if (!(answer.json() as { applied: boolean }).applied) {
+      if (!this.#options.mayMislead) this.faults.push(`${this.#phase} ${id}: ${n} was not applied`);
+      this.#refused('write', answer);
+      return false;
+    }
     this.#acknowledged.set(id, n);
     this.#good('write');
     return true;
@@ -228,7 +238,10 @@ export class SteadyLoad {
     const n = Number(features['n']);
     const sent = this.#sent.get(id) ?? 0;
     if (!(n >= 1 && n <= sent)) this.faults.push(`${this.#phase} ${id}: ${n} was never sent`);
-    if (n < floor) this.faults.push(`${this.#phase} ${id}: ${n} is older than ${floor}`);
+    if (n < floor && this.#options.mayRegress) {
+      this.regressed++;
+      this.#acknowledged.set(id, n);
+    } else if (n < floor) this.faults.push(`${this.#phase} ${id}: ${n} is older than ${floor}`);
     if (features['text'] !== featuresOf(id, n).text) this.faults.push(`${id}: ${n} is not whole`);
   }
 
@@ -242,7 +255,8 @@ export class SteadyLoad {
     this.#inARow[kind] = 0;
     // With its records, a store forgets its views.
     const isGone = status === 404 && this.#options.mayLose === true;
-    if (!HONEST.has(status) && !isGone) this.faults.push(`${this.#phase} ${kind}: ${status} ${text}`);
+    if (status !== 200 && !HONEST.has(status) && !isGone)
+      this.faults.push(`${this.#phase} ${kind}: ${status} ${text}`);
   }
 }
 

@@ -242,7 +242,7 @@ describe('reads', () => {
     expect([flights.size, chain.failures]).toEqual([0, 2]);
   });
 
-  it('never serve a broken record: it is unavailable where it is kept for good, and counted', async () => {
+  it('never serve a broken record: in the store of record it is UNAVAILABLE, and counted', async () => {
     const tier = new ChaosTier(new MapTier());
     const { put, ask, cache, chain } = lane(tier);
     await put('a', { features: { n: 1 } });

@@ -1,0 +1,41 @@
+/** A reply that says it has far more documents than it has bytes: refused, where the driver would loop for minutes. */
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { expect, it } from 'vitest';
+import { openTestMongo, recordWrite } from '../support/mongo-fixture.js';
+
+const OP_REPLY = 1;
+const HEADER_BYTES = 16;
+const BODY_BYTES = 20;
+
+/** The answer to a message: an OP_REPLY of so many documents, with none. */
+function emptyReply(message: Buffer, documents: number): Buffer {
+  const reply = Buffer.alloc(HEADER_BYTES + BODY_BYTES);
+  reply.writeInt32LE(reply.length, 0);
+  reply.writeInt32LE(message.readInt32LE(4), 8);
+  reply.writeInt32LE(OP_REPLY, 12);
+  reply.writeInt32LE(documents, HEADER_BYTES + 16);
+  return reply;
+}
+
+it.each([1, 2 ** 31 - 1])('a reply of %i documents and no bytes is an error in time', async documents => {
+  const sockets = new Set<Socket>();
+  const server = createServer(socket => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('data', message => socket.write(emptyReply(message, documents)));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const tuning = { serverSelectionTimeoutMS: 300, connectTimeoutMS: 300 };
+  const { tier, close } = await openTestMongo({ url: `mongodb://127.0.0.1:${port}`, tuning });
+  try {
+    await expect(tier.getMany([recordWrite('a', 1).key])).rejects.toMatchObject({ code: 'unavailable' });
+    expect(sockets.size).toBeGreaterThan(0);
+  } finally {
+    await close();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+});
