@@ -12,7 +12,11 @@ const FEATURES = [
 ] as const;
 
 async function start(front: string, dataDir: string): Promise<{ server: ServerProcess; api: ApiClient }> {
-  const server = await startServerProcess({ dataDir, env: { HEADRACE_FRONT: front } });
+  // What is served comes from disk here, not from what was hot.
+  const server = await startServerProcess({
+    dataDir,
+    env: { HEADRACE_FRONT: front, HEADRACE_WARM_RATE: '0' },
+  });
   return { server, api: new ApiClient(server.port) };
 }
 
