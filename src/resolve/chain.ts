@@ -137,7 +137,8 @@ export class TierChain {
 
   #isMissed(level: number, key: Uint8Array): boolean {
     const name = this.#levels[level]?.tier.name;
-    return name !== undefined && this.#options.isMissed?.(name, key) === true;
+    const isLast = level === this.#levels.length - 1;
+    return name !== undefined && !isLast && this.#options.isMissed?.(name, key) === true;
   }
 
   #take(
@@ -155,7 +156,7 @@ export class TierChain {
       const value = values[index];
       const key = keys[place] as Uint8Array;
       // It may have been missed since it was asked for.
-      if (value !== undefined && !isLast && this.#isMissed(level, key)) {
+      if (value !== undefined && this.#isMissed(level, key)) {
         missing.push(place);
         continue;
       }
