@@ -17,7 +17,7 @@ describeWithRedis('a lane that dies while nobody can be told of changes', () => 
       startServerProcess({ env }),
     ]);
     const [reader, writer] = [new ApiClient(here.port), new ApiClient(there.port)];
-    const logged = (message: string) => here.log.filter(line => line['message'] === message).length;
+    const logged = (message: string) => here.log.filter(({ msg }) => msg === message).length;
     const restarts = () => here.log.filter(({ kind }) => kind === 'restarted').length;
     const writeAll = (n: number) =>
       Promise.all(IDS.map(id => writer.put(recordPath('docs', id), { features: { n } })));

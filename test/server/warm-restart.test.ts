@@ -148,7 +148,7 @@ test('dropped views are skipped, and a list that is damaged is ignored and logge
   await damage(dataDir);
   const fourth = await start(dataDir);
   await eventually(
-    () => fourth.server.log.filter(({ message }) => /hot keys.* damaged/.test(String(message))).length === 2,
+    () => fourth.server.log.filter(({ msg }) => /hot keys.* damaged/.test(String(msg))).length === 2,
     'both lanes say that it is damaged',
   );
   expect(await inMemory(fourth, idsFrom(0, 20))).toEqual([]);
@@ -179,7 +179,7 @@ describeWithRedis('on Redis', () => {
     const [dataDir, otherDir] = [makeDataDir(), makeDataDir()];
     const first = await start(dataDir, env);
     await eventually(
-      () => first.server.log.filter(({ message }) => message === 'redis tells of changes').length === 2,
+      () => first.server.log.filter(({ msg }) => msg === 'redis tells of changes').length === 2,
       'changes are told of',
     );
     await fill(first);
