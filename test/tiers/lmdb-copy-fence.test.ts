@@ -45,7 +45,7 @@ describe('copies behind a fence', () => {
         const told = new Map(KEYS.map(name => [name, 0]));
         let reads: { name: string; pass: FencePass; era: number; found?: TierWrite }[] = [];
         let notices: { name: string; version: number }[] = [];
-        let writes: { name: string; era: number; written: TierWrite }[] = [];
+        let writes: { name: string; written: TierWrite }[] = [];
         const queued: Promise<unknown>[] = [];
         const take = <T>(from: T[], pick: number) => from.splice(pick % Math.max(1, from.length), 1)[0];
         const at = (item: TierWrite, name: string, era: number): TierWrite => ({
@@ -83,15 +83,15 @@ describe('copies behind a fence', () => {
             told.set(notice.name, Math.max(told.get(notice.name) ?? 0, notice.version));
           }
           if (now.act === 'local') {
-            const { era } = tier;
             store.set(now.key, write(now.key, ++version));
-            writes.push({ name: now.key, era, written: store.get(now.key) as TierWrite });
+            writes.push({ name: now.key, written: store.get(now.key) as TierWrite });
           }
           if (now.act === 'acknowledge') {
             const done = take(writes, now.pick);
             if (done === undefined) continue;
             fence.changed(done.name);
-            keep(done.name, done.written, done.era);
+            // As the chain does: what this server writes is dropped here, not copied.
+            queued.push(tier.deleteMany([storageKey(uid, done.name)]));
             told.set(done.name, Math.max(told.get(done.name) ?? 0, done.written.version));
           }
           if (now.act === 'cut' || now.act === 'reconnect') {
