@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'vitest';
 import { SEED } from '../base/seeded.js';
 import { FerretDbServer, noOwnServer } from '../support/mongo-server.js';
 import { type ProxyMode, RedisProxy } from '../support/redis-proxy.js';
-import { RedisServer, redisMissing } from '../support/redis-server.js';
+import { describeWithRedis, RedisServer } from '../support/redis-server.js';
 import { FAULT_MS, networkFault, play, type Scene } from './scene.js';
 
 /** The test's server reads a whole collection for most questions, and makes indexes slowly. */
@@ -68,7 +68,7 @@ describe.skipIf(noOwnServer !== undefined)('MongoDB as the store of record', () 
     });
   });
 
-  describe.skipIf(redisMissing !== undefined)('behind Redis', () => {
+  describeWithRedis('behind Redis', () => {
     let redis: RedisServer;
     beforeEach(async () => {
       redis = await RedisServer.start();
