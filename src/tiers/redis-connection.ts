@@ -6,6 +6,7 @@
  *   waiting      a call waits for a connection as long as for an answer, then fails, and nothing of it is sent later
  *   commands     fail after `commandTimeoutMs`; a server that says nothing for twice as long is left and connected to
  *                anew, so commands without an answer do not pile up behind one that hangs
+ *   probes       each exchange ends with one; some in a row without an answer, and the server is connected to anew
  *   reconnects   go on for ever, spread by chance, up to RECONNECT_MS_MAX apart
  *
  * A command is never sent twice by itself: it is not known whether the first was carried out, and a write repeated
@@ -18,12 +19,15 @@ import { Cluster, type Command, Redis, type RedisOptions } from 'ioredis';
 import { HeadraceError } from '../base/errors.js';
 import { rawCommand } from './redis-command.js';
 import { redisError, redisUnavailable } from './redis-error.js';
+import { guardStream } from './redis-stream-guard.js';
 import type { RedisTarget } from './redis-url.js';
 
 /** A lane makes a few calls at a time, each of many keys. So many come together only while the server hangs. */
 const CALLS_MAX = 4096;
 /** Enough for what arrives while a connection is made again on a healthy network; more only delays the breaker. */
 const OFFLINE_CALLS_MAX = 64;
+/** Probes in a row without an answer, after which a connection is made anew. */
+const UNANSWERED_MAX = 8;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 2_000;
 /** A slot's move takes one redirection, a failover in the midst of it another. */
@@ -66,6 +70,8 @@ export class RedisConnection {
   readonly #server: ServerOptions;
   #waiters: Waiter[] = [];
   #calls = 0;
+  /** Probes in a row that a server has not answered. */
+  readonly #unanswered = new WeakMap<Redis, number>();
   #probes = 0;
 
   /** Begins to connect. @throws HeadraceError `bad-request` when a file that the URL names cannot be read. */
@@ -74,6 +80,8 @@ export class RedisConnection {
     this.#options = options;
     this.#server = serverOptions(target, options);
     this.client = target.mode === 'cluster' ? this.#openCluster() : this.#openServer();
+    if (this.client instanceof Cluster) this.client.on('+node', guardStream);
+    else guardStream(this.client);
     this.client.on('error', error => this.report(error));
     this.client.on('ready', () => this.#release(waiter => waiter.resolve()));
     this.client.on('end', () => this.#release(waiter => waiter.reject(closed())));
@@ -154,7 +162,7 @@ export class RedisConnection {
     // An address stands for the name that the one server was found by.
     const name = mode === 'standalone' ? nodes[0]?.host : host;
     const named = tls === undefined || !name || isIP(name) !== 0 ? tls : { servername: name, ...tls };
-    return new Redis({
+    const client = new Redis({
       ...this.#server,
       ...(named === undefined ? {} : { tls: named }),
       host,
@@ -163,6 +171,8 @@ export class RedisConnection {
       lazyConnect: true,
       enableReadyCheck: false,
     });
+    guardStream(client);
+    return client;
   }
 
   /** Passes on what no call can report. */
@@ -188,13 +198,29 @@ export class RedisConnection {
     // Looked at even when the command was given up: it may be the first to get what is meant for another.
     command.resolve = (reply: unknown) => {
       if (Buffer.isBuffer(reply) && reply.toString() === nonce) {
+        this.#unanswered.delete(node);
         resolve.call(command, reply);
         return;
       }
       command.reject(redisUnavailable('its replies are out of order: bytes were changed on the way'));
       node.disconnect(true);
     };
-    return node.sendCommand(command) as Promise<unknown>;
+    return (node.sendCommand(command) as Promise<unknown>).catch(error => {
+      this.#leaveIfStuck(node);
+      throw error;
+    });
+  }
+
+  /**
+   * A length that was changed on the way makes the parser wait for bytes that no reply has, and take all that follow for
+   * them: the server is heard, so no timeout of the socket ends that.
+   */
+  #leaveIfStuck(node: Redis): void {
+    const unanswered = (this.#unanswered.get(node) ?? 0) + 1;
+    this.#unanswered.set(node, unanswered);
+    if (unanswered < UNANSWERED_MAX || node.status !== 'ready') return;
+    this.#unanswered.delete(node);
+    node.disconnect(true);
   }
 
   #connected(): Promise<void> {

@@ -79,7 +79,7 @@ export class TrackedMaster {
       client.on('close', () => this.#lose(pair, 'a connection was closed'));
     }
     pair.subscriber.on('messageBuffer', (_channel: Buffer, keys: unknown) => {
-      if (pair === this.#pair) this.#parts.onChanged(keys as readonly Buffer[] | null);
+      if (pair === this.#pair) this.#parts.onChanged(areKeys(keys) ? keys : null);
     });
     this.#establish(pair).then(
       () => {
@@ -119,6 +119,11 @@ export class TrackedMaster {
     pair?.tracker.disconnect();
     pair?.subscriber.disconnect();
   }
+}
+
+/** What is no list of keys says at least that something has changed. */
+function areKeys(keys: unknown): keys is readonly Buffer[] {
+  return Array.isArray(keys) && keys.every(key => Buffer.isBuffer(key));
 }
 
 function redirectsTo(info: unknown, subscriberId: number): boolean {
