@@ -10,8 +10,8 @@
 const HELD_BYTES_MAX = 256 * 1024 * 1024;
 /** What uWebSockets.js reads at most at a time. */
 const BLOCK_BYTES = 512 * 1024;
-/** Blocks made ahead, enough for most bodies, and blocks kept for the next ones. */
-const BLOCKS_AHEAD = 48;
+/** Blocks made ahead, more than a system's buffers fill (46 MB seen), and blocks kept for the next bodies. */
+const BLOCKS_AHEAD = 144;
 const BLOCKS_KEPT_MAX = 256;
 
 let heldBytes = 0;
