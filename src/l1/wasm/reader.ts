@@ -9,8 +9,8 @@
  *
  * Several keys are read in three passes, each over all of them: touch the buckets, touch the records that their tags
  * point to, then read. A key costs two or three cache lines that are in no cache, one after the other; so the lines of
- * sixteen keys are on their way at once. Measured for 500 random keys of 5,000, 256-byte records, against the same
- * protocol in JavaScript: 17 µs instead of 57 with warm caches, 148 µs instead of 380 with cold ones.
+ * sixteen keys are on their way at once. In a running server, lookups of 500 random records out of 5,000, by V8's profiler:
+ * 30 to 34 µs a lookup here, 201 µs in the same protocol in JavaScript, key by key.
  *
  * Why not in JavaScript, beside that: uWebSockets.js detaches the ArrayBuffer of each body, and from the first on V8
  * checks every access to a typed array of that thread for it, which makes such loops take twice as long.
