@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
+import { HeadraceError } from './base/errors.js';
 import { type Config, recordStoreOf } from './config.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import { errorAnswers } from './front/answer-error.js';
@@ -33,7 +34,7 @@ import { breakerMemory } from './resolve/breaker.js';
 import { isShared, type LaneWorkerData, type SharedStores } from './resolve/lane-worker-data.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
-import { refresher } from './views/refresher.js';
+import { firstRefresh, refresher } from './views/refresher.js';
 import { ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
@@ -286,10 +287,14 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
     changed: () => shareL1(caches, views.list(), viewsMax),
   });
   try {
-    await views.refresh();
+    await firstRefresh(views);
     shareL1(caches, views.list(), viewsMax);
   } catch (error) {
-    throw new StartError(error instanceof Error ? error.message : String(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    const isAway = error instanceof HeadraceError && error.code === 'unavailable';
+    throw new StartError(
+      isAway ? `the views cannot be read: ${reason} ('headrace doctor' looks at each store)` : reason,
+    );
   }
   return views;
 }

@@ -1,9 +1,29 @@
 /** Keeps a server's views those of a catalog that others change too. */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as rest } from 'node:timers/promises';
+import { HeadraceError } from '../base/errors.js';
 import type { Log } from '../observe/log.js';
 import type { ViewRegistry } from './registry.js';
 
+/** How long a start waits for the store that keeps the views. */
+const FIRST_REFRESH_MS = 10_000;
+const FIRST_REFRESH_REST_MS = 250;
 /** After a reading that failed. */
 const VIEWS_AGAIN_MS = 1_000;
+
+/** A store that others share may take longer to connect to than to answer, and may be starting too. */
+export async function firstRefresh(views: Pick<ViewRegistry, 'refresh'>): Promise<void> {
+  const deadline = performance.now() + FIRST_REFRESH_MS;
+  for (;;) {
+    try {
+      return await views.refresh();
+    } catch (error) {
+      const mayPass = error instanceof HeadraceError && error.code === 'unavailable';
+      if (!mayPass || performance.now() > deadline) throw error;
+      await rest(FIRST_REFRESH_REST_MS);
+    }
+  }
+}
 
 export interface Refresher {
   readonly refresh: () => void;

@@ -1,6 +1,6 @@
 /** Two servers that keep their records in one Redis: what one is told, the other serves. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
+import { describeWithRedis, eventually, freePort, RedisServer } from '../support/redis-server.js';
 import { ApiClient, recordPath } from './api-client.js';
 import { type ServerProcess, startServerProcess } from './server-process.js';
 
@@ -117,6 +117,22 @@ describeWithRedis('two servers on one Redis', () => {
     await eventually(async () => (await write()).status === 200, 'and written', 40_000);
     await eventually(async () => (await read(two, 'd')).n === 3, 'and read by the other', 40_000);
   }, 90_000);
+});
+
+describeWithRedis('a server whose Redis is not there yet', () => {
+  test('waits for it when it starts', async () => {
+    const port = await freePort();
+    const starting = startServerProcess({ env: { HEADRACE_REDIS_URL: `redis://127.0.0.1:${port}` } });
+    const refused = await fetch(`http://127.0.0.1:${port}`).then(
+      () => false,
+      () => true,
+    );
+    expect(refused).toBe(true);
+    const redis = await RedisServer.start([], port);
+    const server = await starting;
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+    await redis.close();
+  });
 });
 
 /** How many lanes have said that Redis tells them of changes. */
