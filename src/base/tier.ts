@@ -68,5 +68,11 @@ export interface Tier {
    */
   discardMany?(reads: readonly TierRead[]): Promise<void>;
 
+  /**
+   * Of tiers that may hang: resolves when the tier is there, at the least cost, beside what else is under way. Given up
+   * when the signal says so; it may then end at any time, in any way.
+   */
+  ping?(signal: AbortSignal): Promise<void>;
+
   close(): Promise<void>;
 }

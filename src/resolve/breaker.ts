@@ -112,6 +112,15 @@ export class Breaker {
     return Atomics.load(this.#words, CHANGES);
   }
 
+  get failuresMax(): number {
+    return this.#options.failuresMax;
+  }
+
+  /** Whether the breaker is still as it was when the ticket was given. */
+  holds(ticket: Ticket): boolean {
+    return Atomics.load(this.#words, WORD) === ticket;
+  }
+
   /** A ticket that `succeed` or `fail` must be given back, or `REFUSED`. */
   admit(): Ticket {
     const word = Atomics.load(this.#words, WORD);
@@ -130,7 +139,7 @@ export class Breaker {
       Atomics.store(this.#words, FAILURES, 0);
       this.#change(ticket, CLOSED, this.#parts.clock.now());
     } else if (Atomics.load(this.#words, FAILURES) !== 0) {
-      if (Atomics.load(this.#words, WORD) === ticket) Atomics.store(this.#words, FAILURES, 0);
+      if (this.holds(ticket)) Atomics.store(this.#words, FAILURES, 0);
     }
   }
 
@@ -142,7 +151,7 @@ export class Breaker {
   /** The tier gave no answer, or none in time. */
   fail(ticket: Ticket): void {
     if ((ticket & STATE_MASK) === CLOSED) {
-      if (Atomics.load(this.#words, WORD) !== ticket) return;
+      if (!this.holds(ticket)) return;
       if (Atomics.add(this.#words, FAILURES, 1) + 1 < this.#options.failuresMax) return;
     }
     this.#change(ticket, OPEN, this.#parts.clock.now());

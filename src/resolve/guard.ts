@@ -10,6 +10,8 @@
  *   is watched up to its timeout all the same, for short deadlines must not hide from the breaker that a tier hangs.
  * - Breaker: `breaker.ts`, shared by all lanes. Each attempt counts. While it is open, a call fails at once with an
  *   error made beforehand: no promise chain, no timer.
+ * - Doubt: `guard-doubt.ts`. An attempt that failed, or a write that takes longer than a read may, has the tier pinged,
+ *   so that the breaker opens however few calls there are. Costs those that are answered in time nothing.
  * - Retry, by cockatiel: exponential pauses with full jitter, only for failures that may pass (`unavailable`, and no
  *   `TierRefusal`), only if the longest pause that can be drawn ends before the deadline. Writes are retried only when
  *   asked for: what an attempt that failed had in truth applied, the next one reports as held, at the write's own version.
@@ -25,6 +27,7 @@ import { type Clock, systemClock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { type Tier, type TierRead, TierRefusal, type TierWrite } from '../base/tier.js';
 import { type Breaker, REFUSED, type Ticket } from './breaker.js';
+import { Doubt, isRefusal, isTransient } from './guard-doubt.js';
 import { Hedge, type HedgeOptions } from './guard-hedge.js';
 
 export interface RetryOptions {
@@ -66,6 +69,7 @@ export class GuardedTier implements Tier {
   readonly #options: GuardOptions;
   readonly #clock: Clock;
   readonly #hedge: Hedge | undefined;
+  readonly #doubt: Doubt | undefined;
   readonly #retry: RetryPolicy | undefined;
   readonly #openError: TierRefusal;
   readonly #lateError: HeadraceError;
@@ -83,6 +87,9 @@ export class GuardedTier implements Tier {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#hedge = options.hedge && new Hedge(options.hedge, options.readTimeoutMs);
+    const { breaker, readTimeoutMs } = options;
+    const ping = tier.ping?.bind(tier);
+    this.#doubt = breaker && ping && new Doubt(ping, breaker, readTimeoutMs);
     this.#retry = options.retry && retryPolicy(options.retry, options.random ?? Math.random);
     this.#openError = new TierRefusal(`${tier.name} is not asked: it failed too often, its breaker is open`);
     this.#lateError = new HeadraceError('deadline', `the deadline passed before ${tier.name} answered`);
@@ -129,6 +136,7 @@ export class GuardedTier implements Tier {
   }
 
   close(): Promise<void> {
+    this.#doubt?.close();
     return this.#tier.close();
   }
 
@@ -166,11 +174,18 @@ export class GuardedTier implements Tier {
   /** Watches an attempt: the breaker hears once what became of it, the caller by the deadline. */
   #inTime<T>(call: Call<T>, answer: Promise<T>, ticket: Ticket | undefined): Promise<T> {
     const { timeoutMs, deadlineMs, verb } = call;
+    const doubtMs = Math.min(timeoutMs, this.#options.readTimeoutMs);
     return new Promise((resolve, reject) => {
-      const timeout = setTimeout(() => {
+      const giveUp = () => {
         this.timeouts++;
         fail(new HeadraceError('unavailable', `${this.name} did not ${verb} within ${timeoutMs} ms`));
-      }, timeoutMs);
+      };
+      // One timer for both, as most attempts need neither.
+      let timeout = setTimeout(() => {
+        if (doubtMs === timeoutMs) return giveUp();
+        timeout = setTimeout(giveUp, timeoutMs - doubtMs);
+        if (ticket !== undefined) this.#doubt?.raise(ticket);
+      }, doubtMs);
       const leftMs = deadlineMs - this.#clock.now();
       const deadline = leftMs < timeoutMs ? setTimeout(() => reject(this.#lateError), leftMs) : undefined;
       let isOver = false;
@@ -246,20 +261,20 @@ export class GuardedTier implements Tier {
   }
 
   #failed(ticket: Ticket | undefined, error: unknown): void {
-    const isRefusal = error instanceof HeadraceError && !isTransient(error);
-    if (!isRefusal) this.failures++;
+    const { breaker } = this.#options;
+    if (isRefusal(error)) {
+      if (ticket !== undefined) breaker?.refuse(ticket);
+      return;
+    }
+    this.failures++;
     if (ticket === undefined) return;
-    if (isRefusal) this.#options.breaker?.refuse(ticket);
-    else this.#options.breaker?.fail(ticket);
+    breaker?.fail(ticket);
+    this.#doubt?.raise(ticket);
   }
 }
 
 export function guardTier(tier: Tier, options: GuardOptions): GuardedTier {
   return new GuardedTier(tier, options);
-}
-
-function isTransient(error: unknown): boolean {
-  return error instanceof HeadraceError && error.code === 'unavailable' && !(error instanceof TierRefusal);
 }
 
 /** Full jitter: anything from no pause to the longest, so that those who failed together do not come back together. */

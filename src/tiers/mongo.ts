@@ -89,6 +89,17 @@ export class MongoTier implements Tier {
     await allEnded([view.drop()], 'drop the records of a view');
   }
 
+  /** Asks where reads go: a set that elects its primary still answers those that its secondaries may. */
+  async ping(signal: AbortSignal): Promise<void> {
+    await this.#connection.connect();
+    const { database } = this.#connection;
+    try {
+      await database.command({ ping: 1 }, { signal, readPreference: database.readPreference });
+    } catch (error) {
+      throw mongoUnavailable(error, 'answer a ping');
+    }
+  }
+
   close(): Promise<void> {
     return this.#connection.close();
   }

@@ -107,6 +107,18 @@ export class RedisTier implements Tier {
     );
   }
 
+  /** Of a cluster, any master may answer: whether one of several is away, the calls that need it say. */
+  async ping(): Promise<void> {
+    const connection = this.#reads;
+    const reply = await connection.call(() => {
+      const pings = connection.masters().map(node => node.sendCommand(rawCommand('ping', [])));
+      return Promise.any(pings).catch((none: AggregateError) => {
+        throw none.errors[0] ?? none;
+      });
+    });
+    if (String(reply) !== 'PONG') throw notUnderstood();
+  }
+
   async close(): Promise<void> {
     this.#connection.close();
     this.#reads.close();
