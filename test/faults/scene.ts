@@ -150,13 +150,13 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
   expect(changes.at(-1)?.to).toBe('closed');
 }
 
-interface BreakerChange {
+export interface BreakerChange {
   readonly to: string;
   readonly atMs: number;
 }
 
 /** What a tier's breaker became, in order. */
-function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): BreakerChange[] {
+export function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): BreakerChange[] {
   const form = new RegExp(`^the circuit breaker of ${tier} was [a-z-]+ and is ([a-z-]+)$`);
   return log.flatMap(({ msg, time }) => {
     const to = form.exec(String(msg))?.[1];
