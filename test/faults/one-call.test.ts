@@ -8,10 +8,8 @@ import { ApiClient, recordPath } from '../server/api-client.js';
 import { startServerProcess } from '../server/server-process.js';
 import { FerretDbServer, noOwnServer } from '../support/mongo-server.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
-import { breakerChanges } from './scene.js';
+import { breakerChanges, OPEN_MS_MAX } from './scene.js';
 
-/** The product's promise; nothing is added for a busy machine. */
-const OPEN_MS_MAX = 1_000;
 /** The tests' own default is longer. */
 const DEADLINE = printConfig(readConfig({})).get('deadline') ?? '';
 const BODY = { features: { n: 1 } };

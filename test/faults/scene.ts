@@ -21,15 +21,16 @@ const DEADLINE_MS = 500;
 /** What a busy machine may add to the deadline. */
 const MARGIN_MS = 1_500;
 const LANES = 2;
+/** From the fault's begin to the breaker's opening: the product's promise, and nothing added for a busy machine. */
+export const OPEN_MS_MAX = 1_000;
 /** The breaker closes again within 35 s where it opens for 30; here it opens for 0.2. */
 const RECOVERY_MS_MAX = 15_000;
 const GOOD_IN_A_ROW = 40;
 
+/** The timeouts of reads are the defaults, from which it follows how soon a breaker opens. */
 const ENV = {
   HEADRACE_LANES: String(LANES),
   HEADRACE_DEADLINE: `${DEADLINE_MS}ms`,
-  HEADRACE_REDIS_TIMEOUT: '200ms',
-  HEADRACE_MONGODB_TIMEOUT: '300ms',
   HEADRACE_STORE_TIMEOUT: '1s',
   HEADRACE_BREAKER_HALF_OPEN: '200ms',
 };
@@ -82,7 +83,7 @@ export async function play(scene: Scene): Promise<void> {
     await pause(FAULT_MS);
     await fault.end();
     load.enter('recovering');
-    const endedMs = performance.now();
+    const endedMs = Date.now();
     if (leave.mayLose) {
       await load.stop();
       await eventually(() => load.isForgotten(), 'the server knows that its views are gone', RECOVERY_MS_MAX);
@@ -94,15 +95,14 @@ export async function play(scene: Scene): Promise<void> {
       'all is well again',
       RECOVERY_MS_MAX,
     );
-    const recoveryMs = performance.now() - endedMs;
+    const recoveryMs = Date.now() - endedMs;
     load.enter('after');
     await pause(CALM_MS);
     await load.stop();
     await load.checkAll();
-    const [opened] = breakerChanges(server, scene.breaker);
-    const openedMs = opened === undefined ? undefined : opened.atMs - begunMs;
-    report(scene, load, { openedMs, recoveryMs });
-    judge(scene, load, server);
+    const times = { begunMs, endedMs, recoveryMs, breaker: breakerChanges(server, scene.breaker) };
+    report(scene, load, times);
+    judge(scene, load, server, times);
   } catch (error) {
     const log = server.log.slice(-15).map(line => JSON.stringify(line));
     const told = [...load.faults.slice(0, 5), ...log, server.errorOutput.slice(-2_000)].join('\n');
@@ -127,7 +127,7 @@ export function networkFault(proxy: RedisProxy, mode: ProxyMode): Fault {
   };
 }
 
-function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
+function judge(scene: Scene, load: SteadyLoad, server: ServerProcess, times: Times): void {
   expect(server.running).toBe(true);
   expect(server.errorOutput).toBe('');
   expect(load.faults).toEqual([]);
@@ -145,9 +145,11 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess): void {
     expect(load.tally('after', kind).ok, `${kind} after the recovery`).toBeGreaterThan(0);
   }
   if (scene.breaker === undefined) return;
-  const changes = breakerChanges(server, scene.breaker);
-  expect(changes[0]?.to).toBe('open');
-  expect(changes.at(-1)?.to).toBe('closed');
+  const [opened] = times.breaker;
+  expect(opened?.to).toBe('open');
+  expect(opened?.atMs, 'the breaker opens because of the fault').toBeGreaterThanOrEqual(times.begunMs);
+  expect((opened?.atMs ?? 0) - times.begunMs, 'the breaker opens in time').toBeLessThanOrEqual(OPEN_MS_MAX);
+  expect(times.breaker.at(-1)?.to).toBe('closed');
 }
 
 export interface BreakerChange {
@@ -155,9 +157,9 @@ export interface BreakerChange {
   readonly atMs: number;
 }
 
-/** What a tier's breaker became, in order. */
+/** What a tier's breaker became, in order; without a tier, any breaker. */
 export function breakerChanges({ log }: ServerProcess, tier: Scene['breaker']): BreakerChange[] {
-  const form = new RegExp(`^the circuit breaker of ${tier} was [a-z-]+ and is ([a-z-]+)$`);
+  const form = new RegExp(`^the circuit breaker of ${tier ?? '[a-z]+'} was [a-z-]+ and is ([a-z-]+)$`);
   return log.flatMap(({ msg, time }) => {
     const to = form.exec(String(msg))?.[1];
     return to === undefined ? [] : [{ to, atMs: Number(time) }];
@@ -170,23 +172,36 @@ function tellings({ log }: ServerProcess): number {
 }
 
 interface Times {
-  /** After the fault began. */
-  readonly openedMs: number | undefined;
-  /** After it ended. */
+  readonly begunMs: number;
+  readonly endedMs: number;
+  /** After the end. */
   readonly recoveryMs: number;
+  readonly breaker: readonly BreakerChange[];
 }
 
-function report({ name }: Scene, load: SteadyLoad, { openedMs, recoveryMs }: Times): void {
-  const opened = openedMs === undefined ? '' : `breaker open after ${openedMs} ms; `;
-  const regressed = load.regressed === 0 ? '' : `${load.regressed} values taken back; `;
-  const hot = (phase: string) => `${load.tally(phase, 'hot').p95Ms().toFixed(1)} ms`;
-  const counts = (['hot', 'other', 'write'] as const).map(kind => {
-    const { ok, unavailable, lost, fromL1 } = load.tally('fault', kind);
-    const l1 = kind === 'hot' ? ` (${fromL1} from L1)` : '';
-    return `${kind} ${ok} good${l1}, ${unavailable} unavailable${lost === 0 ? '' : `, ${lost} gone`}`;
+function report({ name }: Scene, load: SteadyLoad, times: Times): void {
+  const hot = load.tally('fault', 'hot');
+  const [calm, fault] = ['calm', 'fault'].map(phase => load.tally(phase, 'hot').p95Ms()) as [number, number];
+  const counts = (['other', 'write'] as const).map(kind => {
+    const { ok, unavailable, lost } = load.tally('fault', kind);
+    return `${kind} ${ok} good, ${unavailable} unavailable${lost === 0 ? '' : `, ${lost} gone`}`;
   });
-  console.log(
-    `${name}: during the fault ${counts.join('; ')}; P95 of hot keys calm ${hot('calm')}, fault ${hot('fault')}; ` +
-      `${opened}${regressed}well ${Math.round(recoveryMs)} ms after it`,
-  );
+  const parts = [
+    `L1 keys ${hot.unavailable + hot.lost} errors of ${hot.ok + hot.unavailable + hot.lost} (${hot.fromL1} from L1)`,
+    `P95 calm ${calm.toFixed(2)} ms, fault ${fault.toFixed(2)} ms, ratio ${(fault / calm).toFixed(2)}`,
+    ...counts,
+    ...(load.regressed === 0 ? [] : [`${load.regressed} values taken back`]),
+    breakerTimes(times),
+    `well ${times.recoveryMs} ms after it`,
+  ];
+  console.log(`${name}: ${parts.join('; ')}`);
+}
+
+/** When it first opened after the fault's begin, and closed for good after the fault's end. */
+function breakerTimes({ breaker, begunMs, endedMs }: Times): string {
+  const opened = breaker.find(({ to }) => to === 'open');
+  const closed = breaker.findLast(({ to }) => to === 'closed');
+  if (opened === undefined) return 'breaker never open';
+  const closing = closed === undefined ? '' : `, closed ${closed.atMs - endedMs} ms after the end`;
+  return `breaker open after ${opened.atMs - begunMs} ms${closing}`;
 }
