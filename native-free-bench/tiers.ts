@@ -2,8 +2,9 @@
  * The tiers in Redis and MongoDB beside their clients called directly: `node dist/native-free-bench/tiers.js [--tiny]`.
  *
  * One process, no HTTP, alternating rounds, CPU time of the whole process (the server's is not in it). Both sides hand
- * out the same bytes, and the direct side has its keys, commands and documents ready made where it can. Redis is that of
- * `servers/redis.ts`; MongoDB the one that `HEADRACE_BENCH_MONGODB_URL` names, else it is left out.
+ * out the same bytes, and the direct side has its keys, commands and documents ready made where it can. Where the store
+ * is asked for more than the bytes (a write must be newer than what is held), "same work" is the client asked for that
+ * too: beside it is seen what the tier costs itself. Redis is that of `servers/redis.ts`; MongoDB the one that `HEADRACE_BENCH_MONGODB_URL` names, else it is left out.
  */
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
@@ -23,7 +24,7 @@ import { RecordDraft } from '../src/views/record-draft.js';
 import { viewOf } from '../src/views/schema.js';
 import { runCommand } from './command.js';
 import { documentId } from './data/records.js';
-import { spreadOf } from './report/figures.js';
+import { type Spread, spreadOf } from './report/figures.js';
 import { findMongo } from './servers/mongo.js';
 import { findRedis } from './servers/redis.js';
 import { UserError } from './user-error.js';
@@ -41,12 +42,13 @@ interface Sizes {
   /** Records that one side reads or writes in a round. */
   readonly recordsPerRound: number;
 }
-const FULL: Sizes = { rounds: 15, documents: 2_000, recordsPerRound: 20_000 };
+/** Rounds of 50 ms or more, or it is chance whose the garbage collector's time becomes. */
+const FULL: Sizes = { rounds: 15, documents: 2_000, recordsPerRound: 100_000 };
 const TINY: Sizes = { rounds: 3, documents: 500, recordsPerRound: 1_000 };
 /** Fewer for MongoDB: what stands in for it on a developer's machine may read a whole collection for each query. */
 const MONGO_DOCUMENTS = 500;
-const MONGO_READS = 1 / 5;
-const MONGO_WRITES = 1 / 50;
+const MONGO_READS = 1 / 25;
+const MONGO_WRITES = 1 / 250;
 
 /** One call of one side, of the documents from `from`. Returns how many were found or written. */
 type Call = (from: number) => Promise<number>;
@@ -60,6 +62,8 @@ interface Contest {
   readonly share?: number;
   readonly tier: Call;
   readonly direct: Call;
+  /** The client, asked for all that the tier asks for. */
+  readonly sameWork?: Call;
 }
 
 /** Records of 50 float32 features, as the server packs them. */
@@ -133,11 +137,19 @@ interface DirectDocument {
   readonly record: Binary;
 }
 
-function mongoContests(client: MongoClient, tier: Tier, records: Records): Contest[] {
+function mongoContests(client: MongoClient, tier: Tier, records: Records, isFerretDb: boolean): Contest[] {
   const concern = { writeConcern: { w: 'majority', journal: true } } as const;
   const options = { ...concern, promoteBuffers: true };
   const collection = client.db().collection<DirectDocument>(`records_${VIEW_UID}`, options);
   const copies = client.db().collection<DirectDocument>('direct', options);
+  const versions = client.db().collection<DirectDocument>('versions', options);
+  const replacements = (from: number, keys: number) => {
+    const expireAt = new Date(records.expiresAt);
+    return records.writes(from, keys).map(({ version, value }, index) => ({
+      _id: records.ids[from + index] ?? '',
+      fields: { version: Long.fromNumber(version), expireAt, record: new Binary(value) },
+    }));
+  };
   const read = (keys: number, width: number): Contest => ({
     name: 'MongoDB: read',
     keys,
@@ -147,7 +159,10 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records): Conte
     direct: async from => {
       const ids = records.ids.slice(from, from + keys);
       const found = await collection
-        .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: keys + 1 })
+        .find(
+          { _id: keys === 1 ? (ids[0] ?? '') : { $in: ids } },
+          { projection: { record: 1 }, batchSize: keys + 1 },
+        )
         .toArray();
       return found.length;
     },
@@ -159,15 +174,27 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records): Conte
     share: MONGO_WRITES,
     tier: async from => applied(await tier.putMany(records.writes(from, keys))),
     direct: async from => {
-      const expireAt = new Date(records.expiresAt);
-      const operations = records.writes(from, keys).map(({ version, value }, index) => {
-        const version64 = Long.fromNumber(version);
-        const replacement = { version: version64, expireAt, record: new Binary(value) };
-        return {
-          replaceOne: { filter: { _id: records.ids[from + index] ?? '' }, replacement, upsert: true },
-        };
-      });
+      const operations = replacements(from, keys).map(({ _id, fields }) => ({
+        replaceOne: { filter: { _id }, replacement: fields, upsert: true },
+      }));
       const { matchedCount, upsertedCount } = await copies.bulkWrite(operations, { ordered: false });
+      return matchedCount + upsertedCount;
+    },
+    sameWork: async from => {
+      const documents = replacements(from, keys);
+      const ids = documents.map(({ _id }) => _id);
+      if (isFerretDb && keys > 1) {
+        const options = { projection: { version: 1 }, batchSize: keys + 1 };
+        await versions.find({ _id: { $in: ids } }, options).toArray();
+      }
+      const operations = documents.map(({ _id, fields }) => ({
+        replaceOne: {
+          filter: { _id, version: { $lt: fields.version } },
+          replacement: fields,
+          upsert: true,
+        },
+      }));
+      const { matchedCount, upsertedCount } = await versions.bulkWrite(operations, { ordered: false });
       return matchedCount + upsertedCount;
     },
   });
@@ -198,23 +225,39 @@ async function cpuUsPerCall(contest: Contest, side: Call, sizes: Sizes): Promise
 
 /** Who goes first changes from round to round; the first rounds do not count. */
 async function hold(contest: Contest, sizes: Sizes): Promise<void> {
-  const ours: number[] = [];
-  const theirs: number[] = [];
-  const ratios: number[] = [];
+  const sides = (['tier', 'direct', 'sameWork'] as const).flatMap(name => {
+    const call = contest[name];
+    return call === undefined ? [] : [{ name, call }];
+  });
+  const us = { tier: [] as number[], direct: [] as number[], sameWork: [] as number[] };
   for (let round = -2; round < sizes.rounds; round++) {
-    const sides = round % 2 === 0 ? (['tier', 'direct'] as const) : (['direct', 'tier'] as const);
-    const us = { tier: 0, direct: 0 };
-    for (const side of sides) us[side] = await cpuUsPerCall(contest, contest[side], sizes);
-    if (round < 0 || us.direct === 0) continue;
-    ours.push(us.tier);
-    theirs.push(us.direct);
-    ratios.push(us.tier / us.direct);
+    for (const { name, call } of sides) {
+      const cost = await cpuUsPerCall(contest, call, sizes);
+      if (round >= 0) us[name].push(cost);
+    }
+    sides.push(...sides.splice(0, 1));
   }
   const what = `${contest.name} ${contest.keys}${contest.width > 1 ? `, ${contest.width} at a time` : ''}`;
-  const [tier, direct, ratio] = [ours, theirs, ratios].map(spreadOf);
-  const us = (spread: typeof tier) => `${(spread?.median ?? 0).toFixed(0)} µs`.padStart(10);
-  const spread = `${ratio?.median.toFixed(2)} (${ratio?.min.toFixed(2)} to ${ratio?.max.toFixed(2)})`;
-  process.stdout.write(`${what.padEnd(32)}${us(tier)}${us(direct)}   ${spread}\n`);
+  const columns = [`${what.padEnd(32)}${micros(us.tier)}`];
+  for (const other of [us.direct, us.sameWork]) if (other.length > 0) columns.push(besides(us.tier, other));
+  process.stdout.write(`${columns.join('')}\n`);
+}
+
+function besides(tier: readonly number[], other: readonly number[]): string {
+  // A tiny round can take less than the clock shows.
+  const { median, min, max } = spread(tier.map((us, round) => us / Math.max(1, other[round] ?? 0)));
+  const ratio = `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`;
+  return `${micros(other)}   ${ratio.padEnd(23)}`;
+}
+
+function micros(us: readonly number[]): string {
+  return `${spread(us).median.toFixed(0)} µs`.padStart(10);
+}
+
+function spread(values: readonly number[]): Spread {
+  const found = spreadOf(values);
+  assert(found !== undefined, 'there is a round');
+  return found;
 }
 
 async function againstRedis(sizes: Sizes): Promise<string | undefined> {
@@ -254,7 +297,7 @@ async function againstMongo({ rounds, recordsPerRound }: Sizes): Promise<string 
   const client = new MongoClient(server.url);
   try {
     await tier.putMany(records.writes(0, records.keys.length));
-    for (const contest of mongoContests(client, tier, records)) await hold(contest, sizes);
+    for (const contest of mongoContests(client, tier, records, server.isFerretDb)) await hold(contest, sizes);
   } finally {
     await client.close();
     await tier.close();
@@ -268,7 +311,7 @@ async function main(): Promise<number> {
   const bytes = new Records(1).values[0]?.length ?? 0;
   process.stdout.write(`CPU of this process a call; records of ${bytes} bytes, ${sizes.rounds} rounds\n`);
   process.stdout.write(
-    `${''.padEnd(32)}${'tier'.padStart(10)}${'direct'.padStart(10)}   tier / direct (least to most)\n`,
+    `${''.padEnd(32)}${'tier'.padStart(10)}${'direct'.padStart(10)}   ${'ratio (least to most)'.padEnd(23)}${'same work'.padStart(10)}   ratio\n`,
   );
   for (const [name, contest] of [
     ['Redis', againstRedis],
