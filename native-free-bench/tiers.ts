@@ -33,22 +33,19 @@ const FEATURES = 50;
 const VIEW_UID = 1;
 const DAY_MS = 86_400_000;
 const TIMEOUT_MS = 30_000;
-/** A call costs something however few its keys: for the length of a round it counts as so many. */
-const KEYS_MIN = 16;
 
 interface Sizes {
   readonly rounds: number;
   readonly documents: number;
-  /** Records that one side reads or writes in a round. */
-  readonly recordsPerRound: number;
+  /** Of one side: long enough that the garbage collector comes several times, and not to one side alone. */
+  readonly msPerRound: number;
 }
-/** Rounds of 50 ms or more, or it is chance whose the garbage collector's time becomes. */
-const FULL: Sizes = { rounds: 15, documents: 2_000, recordsPerRound: 100_000 };
-const TINY: Sizes = { rounds: 3, documents: 500, recordsPerRound: 1_000 };
+const FULL: Sizes = { rounds: 15, documents: 2_000, msPerRound: 200 };
+const TINY: Sizes = { rounds: 3, documents: 500, msPerRound: 5 };
 /** Fewer for MongoDB: what stands in for it on a developer's machine may read a whole collection for each query. */
 const MONGO_DOCUMENTS = 500;
-const MONGO_READS = 1 / 25;
-const MONGO_WRITES = 1 / 250;
+/** And slower, for the same reason. */
+const MONGO_SLOWER = 5;
 
 /** One call of one side, of the documents from `from`. Returns how many were found or written. */
 type Call = (from: number) => Promise<number>;
@@ -58,8 +55,6 @@ interface Contest {
   readonly keys: number;
   /** Calls under way at a time. */
   readonly width: number;
-  /** Of the records in a round. */
-  readonly share?: number;
   readonly tier: Call;
   readonly direct: Call;
   /** The client, asked for all that the tier asks for. */
@@ -154,7 +149,6 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records, isFerr
     name: 'MongoDB: read',
     keys,
     width,
-    share: MONGO_READS,
     tier: async from => present(await tier.getMany(records.keys.slice(from, from + keys))),
     direct: async from => {
       const ids = records.ids.slice(from, from + keys);
@@ -171,7 +165,6 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records, isFerr
     name: 'MongoDB: write',
     keys,
     width: 1,
-    share: MONGO_WRITES,
     tier: async from => applied(await tier.putMany(records.writes(from, keys))),
     direct: async from => {
       const operations = replacements(from, keys).map(({ _id, fields }) => ({
@@ -207,15 +200,15 @@ const applied = (held: readonly unknown[]) => held.filter(version => version ===
 
 /** Microseconds of CPU a call, of one side in one round. */
 async function cpuUsPerCall(contest: Contest, side: Call, sizes: Sizes): Promise<number> {
-  const { keys, width, share = 1 } = contest;
-  const calls = Math.max(width, Math.ceil((share * sizes.recordsPerRound) / Math.max(keys, KEYS_MIN)));
+  const { keys, width } = contest;
   const places = Math.floor(sizes.documents / keys);
-  let next = 0;
+  let calls = 0;
+  const end = performance.now() + sizes.msPerRound;
   const caller = async () => {
-    for (let call = next++; call < calls; call = next++) {
-      const done = await side((call % places) * keys);
+    do {
+      const done = await side((calls++ % places) * keys);
       assert(done === keys, `every record of a call is there, but ${done} of ${keys} were`);
-    }
+    } while (performance.now() < end);
   };
   const start = process.cpuUsage();
   await Promise.all(Array.from({ length: width }, caller));
@@ -285,8 +278,8 @@ async function againstRedis(sizes: Sizes): Promise<string | undefined> {
   return undefined;
 }
 
-async function againstMongo({ rounds, recordsPerRound }: Sizes): Promise<string | undefined> {
-  const sizes = { rounds, recordsPerRound, documents: MONGO_DOCUMENTS };
+async function againstMongo({ rounds, msPerRound }: Sizes): Promise<string | undefined> {
+  const sizes = { rounds, msPerRound: MONGO_SLOWER * msPerRound, documents: MONGO_DOCUMENTS };
   const records = new Records(sizes.documents);
   const server = await findMongo();
   if (typeof server === 'string') return server;
