@@ -13,8 +13,8 @@
  * Measured, reads of one key, 16 at a time: 3.5 µs of CPU a call, against 12 µs with a write and an ECHO for each.
  */
 import type { Duplex } from 'node:stream';
-import { Cluster, type Command, type Redis } from 'ioredis';
-import { rawCommand } from './redis-command.js';
+import { Cluster, Command, type Redis } from 'ioredis';
+import { RAW_REPLY } from './redis-command.js';
 import { redisUnavailable } from './redis-error.js';
 
 /** Exchanges in a row without an answer, after which a connection is made anew. */
@@ -29,12 +29,25 @@ export interface Exchange<T> {
   readonly nodes: readonly Redis[];
 }
 
-/** What closes a turn at one server. */
-interface Echo {
+/** What closes a turn at one server. Rejected when something else comes in its place. */
+class Echo extends Command {
   readonly node: Redis;
-  readonly command: Command;
+  readonly #nonce: string;
   /** That wait for it. */
-  exchanges: number;
+  exchanges = 1;
+
+  constructor(node: Redis, nonce: string) {
+    super('echo', [nonce], RAW_REPLY);
+    this.node = node;
+    this.#nonce = nonce;
+  }
+
+  /** Called for a command that was given up as well: it may be the first to get what is meant for another. */
+  override transformReply(reply: Buffer | Buffer[]): Buffer {
+    if (Buffer.isBuffer(reply) && reply.toString() === this.#nonce) return reply;
+    this.node.disconnect(true);
+    throw redisUnavailable('its replies are out of order: bytes were changed on the way');
+  }
 }
 
 interface Turn {
@@ -89,7 +102,7 @@ export class RedisExchanges {
 
   #end({ echoes, streams }: Turn): void {
     this.#turn = undefined;
-    for (const { node, command } of echoes) node.sendCommand(command);
+    for (const echo of echoes) echo.node.sendCommand(echo);
     for (const stream of streams) stream.uncork();
   }
 
@@ -104,25 +117,15 @@ export class RedisExchanges {
     for (const echo of echoes) {
       if (echo.node !== node) continue;
       echo.exchanges++;
-      return echo.command.promise;
+      return echo.promise;
     }
-    const nonce = String(++this.#echoes);
-    const command = rawCommand('echo', [nonce]);
-    const echo: Echo = { node, command, exchanges: 1 };
+    const echo = new Echo(node, String(++this.#echoes));
     echoes.push(echo);
-    const { resolve } = command;
-    // Looked at even when the command was given up: it may be the first to get what is meant for another.
-    command.resolve = (reply: unknown) => {
-      if (Buffer.isBuffer(reply) && reply.toString() === nonce) {
-        this.#unanswered.delete(node);
-        resolve.call(command, reply);
-        return;
-      }
-      command.reject(redisUnavailable('its replies are out of order: bytes were changed on the way'));
-      node.disconnect(true);
-    };
-    command.promise.catch(() => this.#leaveIfStuck(echo));
-    return command.promise;
+    echo.promise.then(
+      () => this.#unanswered.delete(node),
+      () => this.#leaveIfStuck(echo),
+    );
+    return echo.promise;
   }
 
   /**
