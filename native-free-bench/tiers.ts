@@ -125,6 +125,9 @@ function redisContests(redis: Redis, tier: Tier, prefix: string, records: Record
   return [read(1, 1), read(1, 16), read(16, 4), read(500, 1), read(500, 4), write(1), write(100)];
 }
 
+/** Indexed as the tier's is. */
+const SAME_WORK = 'same_work';
+
 interface DirectDocument {
   readonly _id: string;
   readonly version: Long;
@@ -137,7 +140,7 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records, isFerr
   const options = { ...concern, promoteBuffers: true };
   const collection = client.db().collection<DirectDocument>(`records_${VIEW_UID}`, options);
   const copies = client.db().collection<DirectDocument>('direct', options);
-  const versions = client.db().collection<DirectDocument>('versions', options);
+  const versions = client.db().collection<DirectDocument>(SAME_WORK, options);
   const replacements = (from: number, keys: number) => {
     const expireAt = new Date(records.expiresAt);
     return records.writes(from, keys).map(({ version, value }, index) => ({
@@ -290,6 +293,7 @@ async function againstMongo({ rounds, msPerRound }: Sizes): Promise<string | und
   const client = new MongoClient(server.url);
   try {
     await tier.putMany(records.writes(0, records.keys.length));
+    await client.db().collection(SAME_WORK).createIndex({ tags: 1 }, { sparse: true });
     for (const contest of mongoContests(client, tier, records, server.isFerretDb)) await hold(contest, sizes);
   } finally {
     await client.close();
