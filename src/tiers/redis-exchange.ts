@@ -14,6 +14,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { Cluster, Command, type Redis } from 'ioredis';
+import { assert } from '../base/assert.js';
 import { RAW_REPLY } from './redis-command.js';
 import { redisUnavailable } from './redis-error.js';
 
@@ -75,6 +76,7 @@ export class RedisExchanges {
     const nodes: Redis[] = [];
     const echoes: Promise<unknown>[] = [];
     const send = (command: Command): Promise<unknown> => {
+      assert(turn === this.#turn, 'an exchange sends at once, or no ECHO is behind what it sends');
       const node = this.#masterOf(command, turn);
       if (node !== undefined && !nodes.includes(node)) {
         nodes.push(node);

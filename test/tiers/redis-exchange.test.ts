@@ -156,6 +156,14 @@ describeWithRedis('exchanges of one turn', () => {
     await answersAgain();
   });
 
+  it('send nothing later', async () => {
+    const late = mine.connection.exchange(async send => {
+      await nextTurn();
+      return send(rawCommand('get', ['headrace:7:a']));
+    });
+    await expect(late).rejects.toThrow('an exchange sends at once');
+  });
+
   it('all fail when the connection is lost before the turn has ended', async () => {
     const reads = readEach();
     mine.connection.client.disconnect(true);
