@@ -2,8 +2,9 @@
  * The tiers in Redis and MongoDB beside their clients called directly: `node dist/native-free-bench/tiers.js [--tiny]`.
  *
  * One process, no HTTP, alternating rounds, CPU time of the whole process (the server's is not in it). Both sides hand
- * out the same bytes, and the direct side has its keys, commands and documents ready made where it can. Redis is that of
- * `servers/redis.ts`; MongoDB the one that `HEADRACE_BENCH_MONGODB_URL` names, else it is left out.
+ * out the same bytes, and the direct side has its keys, commands and documents ready made where it can. Where the store
+ * is asked for more than the bytes (a write must be newer than what is held), "same work" is the client asked for that
+ * too: beside it is seen what the tier costs itself. Redis is that of `servers/redis.ts`; MongoDB the one that `HEADRACE_BENCH_MONGODB_URL` names, else it is left out.
  */
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
@@ -23,7 +24,7 @@ import { RecordDraft } from '../src/views/record-draft.js';
 import { viewOf } from '../src/views/schema.js';
 import { runCommand } from './command.js';
 import { documentId } from './data/records.js';
-import { spreadOf } from './report/figures.js';
+import { type Spread, spreadOf } from './report/figures.js';
 import { findMongo } from './servers/mongo.js';
 import { findRedis } from './servers/redis.js';
 import { UserError } from './user-error.js';
@@ -32,21 +33,19 @@ const FEATURES = 50;
 const VIEW_UID = 1;
 const DAY_MS = 86_400_000;
 const TIMEOUT_MS = 30_000;
-/** A call costs something however few its keys: for the length of a round it counts as so many. */
-const KEYS_MIN = 16;
 
 interface Sizes {
   readonly rounds: number;
   readonly documents: number;
-  /** Records that one side reads or writes in a round. */
-  readonly recordsPerRound: number;
+  /** Of one side: long enough that the garbage collector comes several times, and not to one side alone. */
+  readonly msPerRound: number;
 }
-const FULL: Sizes = { rounds: 15, documents: 2_000, recordsPerRound: 20_000 };
-const TINY: Sizes = { rounds: 3, documents: 500, recordsPerRound: 1_000 };
+const FULL: Sizes = { rounds: 15, documents: 2_000, msPerRound: 200 };
+const TINY: Sizes = { rounds: 3, documents: 500, msPerRound: 5 };
 /** Fewer for MongoDB: what stands in for it on a developer's machine may read a whole collection for each query. */
 const MONGO_DOCUMENTS = 500;
-const MONGO_READS = 1 / 5;
-const MONGO_WRITES = 1 / 50;
+/** And slower, for the same reason. */
+const MONGO_SLOWER = 5;
 
 /** One call of one side, of the documents from `from`. Returns how many were found or written. */
 type Call = (from: number) => Promise<number>;
@@ -56,10 +55,10 @@ interface Contest {
   readonly keys: number;
   /** Calls under way at a time. */
   readonly width: number;
-  /** Of the records in a round. */
-  readonly share?: number;
   readonly tier: Call;
   readonly direct: Call;
+  /** The client, asked for all that the tier asks for. */
+  readonly sameWork?: Call;
 }
 
 /** Records of 50 float32 features, as the server packs them. */
@@ -126,6 +125,9 @@ function redisContests(redis: Redis, tier: Tier, prefix: string, records: Record
   return [read(1, 1), read(1, 16), read(16, 4), read(500, 1), read(500, 4), write(1), write(100)];
 }
 
+/** Indexed as the tier's is. */
+const SAME_WORK = 'same_work';
+
 interface DirectDocument {
   readonly _id: string;
   readonly version: Long;
@@ -133,21 +135,31 @@ interface DirectDocument {
   readonly record: Binary;
 }
 
-function mongoContests(client: MongoClient, tier: Tier, records: Records): Contest[] {
+function mongoContests(client: MongoClient, tier: Tier, records: Records, isFerretDb: boolean): Contest[] {
   const concern = { writeConcern: { w: 'majority', journal: true } } as const;
   const options = { ...concern, promoteBuffers: true };
   const collection = client.db().collection<DirectDocument>(`records_${VIEW_UID}`, options);
   const copies = client.db().collection<DirectDocument>('direct', options);
+  const versions = client.db().collection<DirectDocument>(SAME_WORK, options);
+  const replacements = (from: number, keys: number) => {
+    const expireAt = new Date(records.expiresAt);
+    return records.writes(from, keys).map(({ version, value }, index) => ({
+      _id: records.ids[from + index] ?? '',
+      fields: { version: Long.fromNumber(version), expireAt, record: new Binary(value) },
+    }));
+  };
   const read = (keys: number, width: number): Contest => ({
     name: 'MongoDB: read',
     keys,
     width,
-    share: MONGO_READS,
     tier: async from => present(await tier.getMany(records.keys.slice(from, from + keys))),
     direct: async from => {
       const ids = records.ids.slice(from, from + keys);
       const found = await collection
-        .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: keys + 1 })
+        .find(
+          { _id: keys === 1 ? (ids[0] ?? '') : { $in: ids } },
+          { projection: { record: 1 }, batchSize: keys + 1 },
+        )
         .toArray();
       return found.length;
     },
@@ -156,18 +168,29 @@ function mongoContests(client: MongoClient, tier: Tier, records: Records): Conte
     name: 'MongoDB: write',
     keys,
     width: 1,
-    share: MONGO_WRITES,
     tier: async from => applied(await tier.putMany(records.writes(from, keys))),
     direct: async from => {
-      const expireAt = new Date(records.expiresAt);
-      const operations = records.writes(from, keys).map(({ version, value }, index) => {
-        const version64 = Long.fromNumber(version);
-        const replacement = { version: version64, expireAt, record: new Binary(value) };
-        return {
-          replaceOne: { filter: { _id: records.ids[from + index] ?? '' }, replacement, upsert: true },
-        };
-      });
+      const operations = replacements(from, keys).map(({ _id, fields }) => ({
+        replaceOne: { filter: { _id }, replacement: fields, upsert: true },
+      }));
       const { matchedCount, upsertedCount } = await copies.bulkWrite(operations, { ordered: false });
+      return matchedCount + upsertedCount;
+    },
+    sameWork: async from => {
+      const documents = replacements(from, keys);
+      const ids = documents.map(({ _id }) => _id);
+      if (isFerretDb && keys > 1) {
+        const options = { projection: { version: 1 }, batchSize: keys + 1 };
+        await versions.find({ _id: { $in: ids } }, options).toArray();
+      }
+      const operations = documents.map(({ _id, fields }) => ({
+        replaceOne: {
+          filter: { _id, version: { $lt: fields.version } },
+          replacement: fields,
+          upsert: true,
+        },
+      }));
+      const { matchedCount, upsertedCount } = await versions.bulkWrite(operations, { ordered: false });
       return matchedCount + upsertedCount;
     },
   });
@@ -180,15 +203,15 @@ const applied = (held: readonly unknown[]) => held.filter(version => version ===
 
 /** Microseconds of CPU a call, of one side in one round. */
 async function cpuUsPerCall(contest: Contest, side: Call, sizes: Sizes): Promise<number> {
-  const { keys, width, share = 1 } = contest;
-  const calls = Math.max(width, Math.ceil((share * sizes.recordsPerRound) / Math.max(keys, KEYS_MIN)));
+  const { keys, width } = contest;
   const places = Math.floor(sizes.documents / keys);
-  let next = 0;
+  let calls = 0;
+  const end = performance.now() + sizes.msPerRound;
   const caller = async () => {
-    for (let call = next++; call < calls; call = next++) {
-      const done = await side((call % places) * keys);
+    do {
+      const done = await side((calls++ % places) * keys);
       assert(done === keys, `every record of a call is there, but ${done} of ${keys} were`);
-    }
+    } while (performance.now() < end);
   };
   const start = process.cpuUsage();
   await Promise.all(Array.from({ length: width }, caller));
@@ -198,23 +221,39 @@ async function cpuUsPerCall(contest: Contest, side: Call, sizes: Sizes): Promise
 
 /** Who goes first changes from round to round; the first rounds do not count. */
 async function hold(contest: Contest, sizes: Sizes): Promise<void> {
-  const ours: number[] = [];
-  const theirs: number[] = [];
-  const ratios: number[] = [];
+  const sides = (['tier', 'direct', 'sameWork'] as const).flatMap(name => {
+    const call = contest[name];
+    return call === undefined ? [] : [{ name, call }];
+  });
+  const us = { tier: [] as number[], direct: [] as number[], sameWork: [] as number[] };
   for (let round = -2; round < sizes.rounds; round++) {
-    const sides = round % 2 === 0 ? (['tier', 'direct'] as const) : (['direct', 'tier'] as const);
-    const us = { tier: 0, direct: 0 };
-    for (const side of sides) us[side] = await cpuUsPerCall(contest, contest[side], sizes);
-    if (round < 0 || us.direct === 0) continue;
-    ours.push(us.tier);
-    theirs.push(us.direct);
-    ratios.push(us.tier / us.direct);
+    for (const { name, call } of sides) {
+      const cost = await cpuUsPerCall(contest, call, sizes);
+      if (round >= 0) us[name].push(cost);
+    }
+    sides.push(...sides.splice(0, 1));
   }
   const what = `${contest.name} ${contest.keys}${contest.width > 1 ? `, ${contest.width} at a time` : ''}`;
-  const [tier, direct, ratio] = [ours, theirs, ratios].map(spreadOf);
-  const us = (spread: typeof tier) => `${(spread?.median ?? 0).toFixed(0)} µs`.padStart(10);
-  const spread = `${ratio?.median.toFixed(2)} (${ratio?.min.toFixed(2)} to ${ratio?.max.toFixed(2)})`;
-  process.stdout.write(`${what.padEnd(32)}${us(tier)}${us(direct)}   ${spread}\n`);
+  const columns = [`${what.padEnd(32)}${micros(us.tier)}`];
+  for (const other of [us.direct, us.sameWork]) if (other.length > 0) columns.push(besides(us.tier, other));
+  process.stdout.write(`${columns.join('')}\n`);
+}
+
+function besides(tier: readonly number[], other: readonly number[]): string {
+  // A tiny round can take less than the clock shows.
+  const { median, min, max } = spread(tier.map((us, round) => us / Math.max(1, other[round] ?? 0)));
+  const ratio = `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`;
+  return `${micros(other)}   ${ratio.padEnd(23)}`;
+}
+
+function micros(us: readonly number[]): string {
+  return `${spread(us).median.toFixed(0)} µs`.padStart(10);
+}
+
+function spread(values: readonly number[]): Spread {
+  const found = spreadOf(values);
+  assert(found !== undefined, 'there is a round');
+  return found;
 }
 
 async function againstRedis(sizes: Sizes): Promise<string | undefined> {
@@ -242,8 +281,8 @@ async function againstRedis(sizes: Sizes): Promise<string | undefined> {
   return undefined;
 }
 
-async function againstMongo({ rounds, recordsPerRound }: Sizes): Promise<string | undefined> {
-  const sizes = { rounds, recordsPerRound, documents: MONGO_DOCUMENTS };
+async function againstMongo({ rounds, msPerRound }: Sizes): Promise<string | undefined> {
+  const sizes = { rounds, msPerRound: MONGO_SLOWER * msPerRound, documents: MONGO_DOCUMENTS };
   const records = new Records(sizes.documents);
   const server = await findMongo();
   if (typeof server === 'string') return server;
@@ -254,7 +293,8 @@ async function againstMongo({ rounds, recordsPerRound }: Sizes): Promise<string 
   const client = new MongoClient(server.url);
   try {
     await tier.putMany(records.writes(0, records.keys.length));
-    for (const contest of mongoContests(client, tier, records)) await hold(contest, sizes);
+    await client.db().collection(SAME_WORK).createIndex({ tags: 1 }, { sparse: true });
+    for (const contest of mongoContests(client, tier, records, server.isFerretDb)) await hold(contest, sizes);
   } finally {
     await client.close();
     await tier.close();
@@ -268,7 +308,7 @@ async function main(): Promise<number> {
   const bytes = new Records(1).values[0]?.length ?? 0;
   process.stdout.write(`CPU of this process a call; records of ${bytes} bytes, ${sizes.rounds} rounds\n`);
   process.stdout.write(
-    `${''.padEnd(32)}${'tier'.padStart(10)}${'direct'.padStart(10)}   tier / direct (least to most)\n`,
+    `${''.padEnd(32)}${'tier'.padStart(10)}${'direct'.padStart(10)}   ${'ratio (least to most)'.padEnd(23)}${'same work'.padStart(10)}   ratio\n`,
   );
   for (const [name, contest] of [
     ['Redis', againstRedis],

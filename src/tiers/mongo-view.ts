@@ -10,15 +10,15 @@
  * FerretDB 1.x (1.24 was tried) differs, and is for tests and single instances:
  *
  * - A bulk write ends at its first error, which says it is of the first write, whichever it is of. Therefore held
- *   versions are read first, so that an error is met only by chance, and after one they are read again.
+ *   versions of several are read first, so that an error is met only by chance, and after one they are read again.
  * - It looks for a document and replaces it in two steps: of two instances that write one record within the same
  *   millisecond, the older may win. Inserts are one step.
  * - There is no TTL index: expired records are never served, and stay until they are removed.
  * - Only `{ _id: 'one id' }` uses an index; every other query, reads of many ids and writes among them, reads the whole
- *   collection.
+ *   collection. (Of 500 documents, one is read in 1.9 ms like this and in 19 ms with `$in`.)
  * - There are no replica sets and no retryable writes; a majority is the one server.
  */
-import { type Collection, MongoBulkWriteError, type WriteError } from 'mongodb';
+import { type Collection, type Filter, MongoBulkWriteError, type WriteError } from 'mongodb';
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { hasMongoCode, type MongoConnection, MongoErrorCode } from './mongo-connection.js';
@@ -56,7 +56,7 @@ export class MongoView {
   async read(ids: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
     await this.#connection.connect();
     const found = await this.#records
-      .find({ _id: { $in: ids } }, { projection: { record: 1 }, batchSize: ids.length + 1 })
+      .find(anyOf(ids), { projection: { record: 1 }, batchSize: ids.length + 1 })
       .toArray();
     const asked = new Set(ids);
     const records = new Map<string, Uint8Array>();
@@ -71,7 +71,8 @@ export class MongoView {
   /** Each id at most once. Says in each write what became of it. */
   async write(writes: readonly IdWrite[]): Promise<void> {
     await this.#connection.connect();
-    const readsFirst = await this.#prepare();
+    // The error of a single write can be of no other.
+    const readsFirst = (await this.#prepare()) && writes.length > 1;
     let open = await this.#stillOpen(writes, readsFirst);
     for (let attempt = 0; open.length > 0; attempt++) {
       if (attempt === ATTEMPTS_MAX) {
@@ -86,7 +87,7 @@ export class MongoView {
 
   async delete(ids: readonly string[]): Promise<void> {
     await this.#connection.connect();
-    await this.#records.deleteMany({ _id: { $in: ids } });
+    await this.#records.deleteMany(anyOf(ids));
   }
 
   /** Removes the collection with all its records and indexes. */
@@ -96,7 +97,7 @@ export class MongoView {
     await this.#records.drop();
   }
 
-  /** Makes the indexes when the view is first written to. Returns whether held versions must be read before a write. */
+  /** Makes the indexes when the view is first written to. Returns whether held versions must be read before several writes. */
   #prepare(): Promise<boolean> {
     this.#prepared ??= this.#makeIndexes().catch(error => {
       this.#prepared = undefined;
@@ -160,13 +161,15 @@ export class MongoView {
   async #versions(writes: readonly IdWrite[]): Promise<ReadonlyMap<string, Version>> {
     const ids = writes.map(({ id }) => id);
     const found = await this.#records
-      .find(
-        { _id: { $in: ids } },
-        { projection: { version: 1 }, batchSize: ids.length + 1, readPreference: 'primary' },
-      )
+      .find(anyOf(ids), { projection: { version: 1 }, batchSize: ids.length + 1, readPreference: 'primary' })
       .toArray();
     return new Map(found.map(({ _id, version }) => [_id, Number(version) as Version]));
   }
+}
+
+function anyOf(ids: readonly string[]): Filter<RecordDocument> {
+  const [id] = ids;
+  return { _id: ids.length === 1 && id !== undefined ? id : { $in: ids } };
 }
 
 /** The places of the writes that met a duplicate key; `undefined` when anything else went wrong. */

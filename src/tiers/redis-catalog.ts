@@ -11,9 +11,10 @@
 import { HeadraceError } from '../base/errors.js';
 import type { CatalogView, Standing, ViewCatalogStore } from '../base/view-catalog.js';
 import { rawCommand } from './redis-command.js';
-import type { RedisConnection, Send } from './redis-connection.js';
+import type { RedisConnection } from './redis-connection.js';
 import { confirmDurable, type RedisDurability } from './redis-durability.js';
 import { redisUnavailable } from './redis-error.js';
+import type { Send } from './redis-exchange.js';
 import { RedisKeys } from './redis-keys.js';
 import { RedisScript } from './redis-script.js';
 

@@ -6,7 +6,7 @@
  *   waiting      a call waits for a connection as long as for an answer, then fails, and nothing of it is sent later
  *   commands     fail after `commandTimeoutMs`; a server that says nothing for twice as long is left and connected to
  *                anew, so commands without an answer do not pile up behind one that hangs
- *   probes       each exchange ends with one; some in a row without an answer, and the server is connected to anew
+ *   exchanges    some in a row without an answer, and the server is connected to anew
  *   reconnects   go on for ever, spread by chance, up to RECONNECT_MS_MAX apart
  *
  * A command is never sent twice by itself: it is not known whether the first was carried out, and a write repeated
@@ -15,10 +15,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { Cluster, type Command, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { HeadraceError } from '../base/errors.js';
-import { rawCommand } from './redis-command.js';
 import { redisError, redisUnavailable } from './redis-error.js';
+import { type Exchange, mastersOf, nameOf, RedisExchanges, type Send } from './redis-exchange.js';
 import { guardStream } from './redis-stream-guard.js';
 import type { RedisTarget } from './redis-url.js';
 
@@ -26,8 +26,6 @@ import type { RedisTarget } from './redis-url.js';
 const CALLS_MAX = 4096;
 /** Enough for what arrives while a connection is made again on a healthy network; more only delays the breaker. */
 const OFFLINE_CALLS_MAX = 64;
-/** Probes in a row without an answer, after which a connection is made anew. */
-const UNANSWERED_MAX = 8;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 2_000;
 /** A slot's move takes one redirection, a failover in the midst of it another. */
@@ -49,15 +47,6 @@ interface Waiter {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Sends a command now. */
-export type Send = (command: Command) => Promise<unknown>;
-
-export interface Exchange<T> {
-  readonly answer: T;
-  /** The connections that the commands went out by. */
-  readonly nodes: ReadonlySet<Redis>;
-}
-
 type ServerOptions = Omit<
   RedisOptions,
   'host' | 'port' | 'path' | 'sentinels' | 'retryStrategy' | 'readOnly'
@@ -68,11 +57,9 @@ export class RedisConnection {
   readonly client: Redis | Cluster;
   readonly #options: RedisConnectionOptions;
   readonly #server: ServerOptions;
+  readonly #exchanges: RedisExchanges;
   #waiters: Waiter[] = [];
   #calls = 0;
-  /** Probes in a row that a server has not answered. */
-  readonly #unanswered = new WeakMap<Redis, number>();
-  #probes = 0;
 
   /** Begins to connect. @throws HeadraceError `bad-request` when a file that the URL names cannot be read. */
   constructor(target: RedisTarget, options: RedisConnectionOptions) {
@@ -80,6 +67,7 @@ export class RedisConnection {
     this.#options = options;
     this.#server = serverOptions(target, options);
     this.client = target.mode === 'cluster' ? this.#openCluster() : this.#openServer();
+    this.#exchanges = new RedisExchanges(this.client);
     if (this.client instanceof Cluster) this.client.on('+node', guardStream);
     else guardStream(this.client);
     this.client.on('error', error => this.report(error));
@@ -113,39 +101,14 @@ export class RedisConnection {
     }
   }
 
-  /**
-   * Sends what `work` sends at once, in one write a server, and resolves with its result; only within `call`.
-   *
-   * Replies belong to commands by their order alone. Should bytes be changed on the way, the order can slip, and each
-   * call from then on would get what was meant for another. So a command that is echoed closes what goes to a server:
-   * when its reply is not the one expected, the call fails and the connection is made anew.
-   *
-   * (One write is also half the cost of a pipeline of ioredis, measured with 500 GETs: 0.65 ms against 1.3 ms.)
-   */
-  async exchange<T>(work: (send: Send) => Promise<T>): Promise<Exchange<T>> {
-    const masters = this.masters();
-    const byName = new Map(masters.map(node => [nameOf(node), node]));
-    const nodes = new Set<Redis>();
-    const send = (command: Command): Promise<unknown> => {
-      const node = this.#masterOf(command, byName);
-      if (node !== undefined) nodes.add(node);
-      return this.client.sendCommand(command) as Promise<unknown>;
-    };
-    const streams = masters.flatMap(({ stream }) => (stream?.writable === true ? [stream] : []));
-    for (const stream of streams) stream.cork();
-    let done: Promise<[T, ...unknown[]]>;
-    try {
-      const answer = work(send);
-      done = Promise.all([answer, ...Array.from(nodes, node => this.#probe(node))]);
-    } finally {
-      for (const stream of streams) stream.uncork();
-    }
-    return { answer: (await done)[0], nodes };
+  /** Sends what `work` sends at once, and resolves with its result (`redis-exchange.ts`); only within `call`. */
+  exchange<T>(work: (send: Send) => Promise<T>): Promise<Exchange<T>> {
+    return this.#exchanges.exchange(work);
   }
 
   /** The connections to the servers that take writes: one, or in a cluster one for each master in use. */
   masters(): Redis[] {
-    return this.client instanceof Cluster ? this.client.nodes('master') : [this.client];
+    return mastersOf(this.client);
   }
 
   /** The same, but for masters of a cluster that own no slots: those that slots are just moving to. */
@@ -183,44 +146,6 @@ export class RedisConnection {
   /** Closes at once; calls under way fail. */
   close(): void {
     this.client.disconnect();
-  }
-
-  /** The master that has the command's keys, as far as is known. */
-  #masterOf(command: Command, byName: ReadonlyMap<string, Redis>): Redis | undefined {
-    if (!(this.client instanceof Cluster)) return this.client;
-    return byName.get(this.client.slots[command.getSlot()]?.[0] ?? '');
-  }
-
-  #probe(node: Redis): Promise<unknown> {
-    const nonce = String(++this.#probes);
-    const command = rawCommand('echo', [nonce]);
-    const { resolve } = command;
-    // Looked at even when the command was given up: it may be the first to get what is meant for another.
-    command.resolve = (reply: unknown) => {
-      if (Buffer.isBuffer(reply) && reply.toString() === nonce) {
-        this.#unanswered.delete(node);
-        resolve.call(command, reply);
-        return;
-      }
-      command.reject(redisUnavailable('its replies are out of order: bytes were changed on the way'));
-      node.disconnect(true);
-    };
-    return (node.sendCommand(command) as Promise<unknown>).catch(error => {
-      this.#leaveIfStuck(node);
-      throw error;
-    });
-  }
-
-  /**
-   * A length that was changed on the way makes the parser wait for bytes that no reply has, and take all that follow for
-   * them: the server is heard, so no timeout of the socket ends that.
-   */
-  #leaveIfStuck(node: Redis): void {
-    const unanswered = (this.#unanswered.get(node) ?? 0) + 1;
-    this.#unanswered.set(node, unanswered);
-    if (unanswered < UNANSWERED_MAX || node.status !== 'ready') return;
-    this.#unanswered.delete(node);
-    node.disconnect(true);
   }
 
   #connected(): Promise<void> {
@@ -312,10 +237,6 @@ function readPem(name: string, path: string): Buffer {
     const reason = error instanceof Error ? error.message : String(error);
     throw new HeadraceError('bad-request', `the file of the parameter ${name} cannot be read: ${reason}`);
   }
-}
-
-function nameOf({ options }: Redis): string {
-  return `${options.host}:${options.port}`;
 }
 
 /** Milliseconds to the next attempt: doubled each time, and between half and all of that. */

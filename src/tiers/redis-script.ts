@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { rawCommand } from './redis-command.js';
-import type { Send } from './redis-connection.js';
+import type { Send } from './redis-exchange.js';
 
 export class RedisScript {
   readonly #text: string;

@@ -11,9 +11,10 @@
  * refresh of the client's map of slots.
  *
  * Own writes are reported like any other. Redis has NOLOOP for that, but what a script writes is not put down to its
- * caller in broadcast mode (seen with 7.0.15), and all writes of records are made by a script. So whoever holds a key
- * that is reported does best to read it again, many keys in one call, and to keep what it has if it is as new. In
- * return tracking needs no part of the connections that carry reads and writes: these may break without a loss here.
+ * caller in broadcast mode (seen with 7.0.15, and newer sources read the same), and all writes of records are made by a
+ * script. So whoever holds a key that is reported does best to read it again, many keys in one call, and to keep what it
+ * has if it is as new. In return tracking needs no part of the connections that carry reads and writes: these may break
+ * without a loss here.
  *
  * Expired and evicted keys are reported as well. An ACL user needs the channel: `&__redis__:invalidate`.
  */

@@ -3,7 +3,7 @@
  * handful of commands what MongoDB documents and FerretDB does not. An update is one step, an unordered bulk write goes
  * on after an error and says which writes it is of, and a majority may fail to acknowledge.
  *
- * It knows what the tier sends and nothing else: OP_MSG, ids by `$in`, replacement by id and smaller version.
+ * It knows what the tier sends and nothing else: OP_MSG, one id or several by `$in`, replacement by id and smaller version.
  */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
@@ -76,7 +76,7 @@ export class MongoStub {
     const documents = this.#documents(command[name]);
     switch (name) {
       case 'find':
-        return this.#find(command[name], command['filter']['_id']['$in'], documents, command['projection']);
+        return this.#find(command[name], idsIn(command['filter']), documents, command['projection']);
       case 'getMore':
         return this.#batch(
           command['collection'],
@@ -86,7 +86,7 @@ export class MongoStub {
       case 'update':
         return this.#update(command['updates'], documents);
       case 'delete':
-        for (const { q } of command['deletes']) for (const id of q['_id']['$in']) documents.delete(id);
+        for (const { q } of command['deletes']) for (const id of idsIn(q)) documents.delete(id);
         return { n: 0, ok: 1 };
       case 'drop':
         this.#collections.delete(command[name]);
@@ -193,6 +193,10 @@ function commandIn(message: Buffer): Document {
     at = end;
   }
   return { ...command, ...sequences };
+}
+
+function idsIn({ _id }: Document): readonly string[] {
+  return typeof _id === 'string' ? [_id] : _id['$in'];
 }
 
 /** What is stored is kept as it came: int64 as `Long`, bytes as `Binary`. */
