@@ -21,7 +21,7 @@
  * removed after it, so that whatever is cut short leaves nothing that does not go in its turn.
  */
 import { randomBytes } from 'node:crypto';
-import { type Database, getLastVersion } from 'lmdb';
+import type { Database } from 'lmdb';
 import { assert } from '../base/assert.js';
 import { type Clock, HybridClock, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
@@ -43,6 +43,7 @@ import {
   versionOf,
 } from './lmdb-copy-layout.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
+import { getLastVersion } from './lmdb-module.js';
 import { diskBytes, nameOf, PAGE_BYTES_PER_CHANGE, unavailable } from './lmdb-writes.js';
 
 export const COPY_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;

@@ -16,7 +16,8 @@
  */
 import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Database, open } from 'lmdb';
+import type { Database } from 'lmdb';
+import { open } from './lmdb-module.js';
 
 export interface LmdbEnvironment {
   /** Storage key → record; the entry's version is the record's. */

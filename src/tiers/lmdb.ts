@@ -10,11 +10,12 @@
  * its own dirty. Transaction callbacks and synchronous transactions were no faster, and hold the write lock while they
  * wait for this thread.
  */
-import { getLastVersion } from 'lmdb';
+
 import type { Version } from '../base/clock.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
+import { getLastVersion } from './lmdb-module.js';
 import { diskBytes, nameOf, unavailable } from './lmdb-writes.js';
 
 interface Commit {

@@ -1,8 +1,8 @@
 /** A server that is stopped and started again has in memory what was hot before, and nothing that is stale. */
 
 import { join } from 'node:path';
-import { open as openLmdb } from 'lmdb';
 import { describe, expect, test } from 'vitest';
+import { open as openLmdb } from '../../src/tiers/lmdb-module.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
 import { ApiClient, recordPath } from './api-client.js';
 import { viewBody } from './both-fronts.js';
