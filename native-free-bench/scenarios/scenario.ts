@@ -73,6 +73,8 @@ export interface Figure {
   readonly metric:
     | 'records_per_s'
     | 'ready'
+    | 'memory_peak_hundredth'
+    | 'memory_peak_tenth'
     | 'memory_peak'
     | 'memory_growth'
     | 'bytes_per_s'
