@@ -47,16 +47,20 @@ let service: LaneService | undefined;
 
 export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
-    try {
-      service = open(workerData as LaneWorkerData, task);
-      return DONE;
-    } catch (error) {
-      return { kind: 'failed', failure: failureOf(error) };
-    }
+    return start(task);
   }
   assert(service !== undefined, 'a lane is started before it is asked');
   const reply = service.answer(task);
   return task.kind === 'read' ? reply.then(handOver) : reply;
+}
+
+async function start(task: StartTask): Promise<LaneReply> {
+  try {
+    service = await open(workerData as LaneWorkerData, task);
+    return DONE;
+  } catch (error) {
+    return { kind: 'failed', failure: failureOf(error) };
+  }
 }
 
 /** The rows' buffer changes its thread instead of being copied. */
@@ -65,13 +69,16 @@ function handOver(reply: LaneReply): LaneReply {
   return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
-function open(data: LaneWorkerData, { lane, lanes, views: known, lostWrites }: StartTask): LaneService {
+async function open(
+  data: LaneWorkerData,
+  { lane, lanes, views: known, lostWrites }: StartTask,
+): Promise<LaneService> {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = openTiers({ data, lane, lanes, clock, inspector, notify });
+  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
   const { catalog, copies, levels } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
