@@ -48,7 +48,7 @@ export interface Scene {
   readonly server?: ServerOptions;
   readonly ids?: LoadOptions['ids'];
   readonly fault: Fault;
-  /** Kinds of requests that the fault does not touch: none of them fails. */
+  /** Kinds of requests that the fault does not touch: none of them fails, and what is in L1 is read from there. */
   readonly unhurt?: readonly Kind[];
   /** Kinds of requests that the fault must make fail, or it was none. */
   readonly hurt?: readonly Kind[];
@@ -136,6 +136,10 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess, times: Tim
     const { ok, unavailable, lost } = load.tally('fault', kind);
     expect({ kind, unavailable, lost }).toEqual({ kind, unavailable: 0, lost: 0 });
     expect(ok, `${kind} goes on`).toBeGreaterThan(0);
+  }
+  if (scene.unhurt?.includes('hot')) {
+    const { ok, fromL1 } = load.tally('fault', 'hot');
+    expect(fromL1, 'every key in L1 is read from there').toBe(ok);
   }
   for (const kind of scene.hurt ?? []) {
     const { unavailable, lost } = load.tally('fault', kind);
