@@ -73,6 +73,7 @@ export async function play(scene: Scene): Promise<void> {
     if (env['HEADRACE_REDIS_URL'] !== undefined) {
       await eventually(() => tellings(server) >= LANES, 'both lanes are told of changes');
     }
+    await load.warm();
     load.begin();
     await eventually(() => load.isWell(GOOD_IN_A_ROW), 'the load runs');
     load.enter('calm');
