@@ -31,7 +31,8 @@ import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
-import { isShared, type LaneWorkerData, type SharedStores } from './resolve/lane-worker-data.js';
+import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
+import { Untold, untoldMemory } from './resolve/untold.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { firstRefresh, refresher } from './views/refresher.js';
@@ -196,6 +197,7 @@ function sharedStores(config: Config): SharedStores {
     viewsMax,
     breaker: { failuresMax: breakerFailures, halfOpenAfterMs: breakerHalfOpen },
     breakers: breakerMemory(BREAKERS),
+    untold: untoldMemory(config.lanes),
     eras: copyEras(),
     localCopyBytes: config.localCopyBytes,
     negativeTtlMs: config.negativeTtl,
@@ -247,8 +249,7 @@ async function openLanes(
       bytesMax: config.queueBytesMax,
       onExited: lane => {
         releaseLane(table, lane);
-        // Until it has a new thread, nobody follows what other servers change.
-        if (isShared(workerData.shared)) emptyL1(config, table);
+        followNoMore(config, workerData, lane);
       },
       onEvent: event => {
         warming.take(event);
@@ -265,9 +266,20 @@ async function openLanes(
   }
 }
 
-function emptyL1({ viewsMax }: Config, table: TableHandle): void {
-  const caches = new Caches(table);
-  for (let slot = 0; slot < viewsMax; slot++) caches.raiseEpoch(slot);
+/** Until a lane has another thread, nobody follows what other servers change of its records: they go in time, if it has none. */
+function followNoMore({ viewsMax }: Config, { table, shared }: LaneWorkerData, lane: number): void {
+  // Where Redis does not tell, no copy lives longer in any case.
+  if (shared.redisUrl === '') return;
+  const untold = new Untold(shared.untold, lane);
+  const sinceMs = untold.begin(Date.now());
+  const emptyL1 = () => {
+    if (!untold.endOf(sinceMs)) return;
+    const caches = new Caches(table);
+    for (let slot = 0; slot < viewsMax; slot++) caches.raiseEpoch(slot);
+  };
+  const leftMs = Math.min(shared.staleMaxMs, sinceMs + shared.staleMaxMs - Date.now());
+  if (leftMs <= 0) emptyL1();
+  else setTimeout(emptyL1, leftMs).unref();
 }
 
 /** @throws StartError when there are more than L1 has room for. */

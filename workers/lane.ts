@@ -16,13 +16,14 @@ import {
   type LaneNotice,
   type LaneReply,
   type LaneTask,
+  type LostWrites,
   type StartTask,
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
-import { TableCache } from '../src/resolve/lane-cache.js';
+import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
 import { DONE, LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
 import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.js';
@@ -30,7 +31,9 @@ import { NegativeEntries } from '../src/resolve/negative-entries.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
+import { Review } from '../src/resolve/review.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
+import { Untold } from '../src/resolve/untold.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
 import { type LaneTiers, openTiers } from './lane-tiers.js';
@@ -44,16 +47,20 @@ let service: LaneService | undefined;
 
 export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {
-    try {
-      service = open(workerData as LaneWorkerData, task);
-      return DONE;
-    } catch (error) {
-      return { kind: 'failed', failure: failureOf(error) };
-    }
+    return start(task);
   }
   assert(service !== undefined, 'a lane is started before it is asked');
   const reply = service.answer(task);
   return task.kind === 'read' ? reply.then(handOver) : reply;
+}
+
+async function start(task: StartTask): Promise<LaneReply> {
+  try {
+    service = await open(workerData as LaneWorkerData, task);
+    return DONE;
+  } catch (error) {
+    return { kind: 'failed', failure: failureOf(error) };
+  }
 }
 
 /** The rows' buffer changes its thread instead of being copied. */
@@ -62,21 +69,28 @@ function handOver(reply: LaneReply): LaneReply {
   return move({ [transferableSymbol]: [reply.rows], [valueSymbol]: reply }) as unknown as LaneReply;
 }
 
-function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: StartTask): LaneService {
+async function open(
+  data: LaneWorkerData,
+  { lane, lanes, views: known, lostWrites }: StartTask,
+): Promise<LaneService> {
   const clock = systemClock;
   const claim = claimLane(data.table, lane);
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = openTiers({ data, lane, lanes, clock, inspector, notify });
+  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
   const { catalog, copies, levels } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
   for (const view of known) views.declare(view);
-  if (emptyCache) for (const { slot } of known) cache.empty(slot);
+  dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
-  const { coherence, negative } = openCoherence(data, { views, cache, flights, copies });
+  const { coherence, negative } = openCoherence(data, {
+    ...{ views, cache, flights, copies },
+    untold: new Untold(data.shared.untold, lane),
+    review: () => void review.run(),
+  });
   const amends = amendsOf(tiers, inspector);
   const chain = new TierChain(levels, inspector, {
     mayCopy: () => coherence.isWhole,
@@ -86,16 +100,14 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
       else amends?.owe(keys);
     },
   });
-  const parts = { views, cache, chain, coherence, inspector, clock };
-  const reads = new ReadResolver({ ...parts, flights, negative });
+  const parts = { views, cache, chain, coherence, negative, inspector, clock };
+  const reads = new ReadResolver({ ...parts, flights });
+  const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
+  const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
   const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
 
-  const warmth = openWarmth(
-    { data, lane, lanes, writer, hotKeys: tiers.hotKeys },
-    { ...parts, negative },
-    notify,
-  );
+  const warmth = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);
   const timers = [
     setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref(),
     setInterval(() => amends?.run(), AMEND_MS).unref(),
@@ -125,9 +137,19 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   });
 }
 
+function dropLost(lost: LostWrites, views: LaneViews, cache: LaneCache): void {
+  if (lost === 'unknown') for (const { view } of views.list()) cache.empty(view.slot);
+  else {
+    for (const { viewUid, id } of lost) {
+      const known = views.find(viewUid);
+      if (known !== undefined && cache.owns(known.view.slot, id)) cache.remove(known.view.slot, id);
+    }
+  }
+}
+
 function openCoherence(
   data: LaneWorkerData,
-  parts: Pick<CoherenceParts, 'views' | 'cache' | 'flights' | 'copies'>,
+  parts: Pick<CoherenceParts, 'views' | 'cache' | 'flights' | 'copies' | 'untold' | 'review'>,
 ): { coherence: Coherence; negative: NegativeEntries } {
   const caches = new Caches(data.table);
   const { negativeTtlMs, staleMaxMs } = data.shared;

@@ -118,7 +118,7 @@ export class HotKeyScan {
     const first = this.#bucket * SLOTS;
     for (let slot = first; slot < first + SLOTS; slot++) {
       const place = scanned.shard.placeOf(slot);
-      if (place !== 0) this.#counts[heatOf(scanned, slot, place)]! += 1;
+      if (place !== 0) this.#counts[heatOf(scanned.shard, scanned.reclaimer, slot, place)]! += 1;
     }
   }
 
@@ -143,7 +143,7 @@ export class HotKeyScan {
     for (let slot = first; slot < first + SLOTS; slot++) {
       const place = shard.placeOf(slot);
       if (place === 0) continue;
-      const heat = heatOf(scanned, slot, place);
+      const heat = heatOf(scanned.shard, scanned.reclaimer, slot, place);
       const at = this.#next[heat]!;
       if (at < this.#ends[heat]!) {
         slots[at] = slot + 1;
@@ -167,11 +167,12 @@ export class HotKeyScan {
     if (this.#nowTick() >= words[at + 1]! >>> 0) return undefined;
     const start = (at + RECORD_HEADER_WORDS) * 4;
     const id = bytes.subarray(start, start + (words[at]! >>> KEY_BYTES_SHIFT));
-    return { slot: cache, id, heat: heatOf(scanned, slot, place) };
+    return { slot: cache, id, heat: heatOf(scanned.shard, scanned.reclaimer, slot, place) };
   }
 }
 
-function heatOf({ shard, reclaimer }: ScannedShard, slot: number, place: number): number {
+/** What eviction knows of the record in the slot. */
+export function heatOf(shard: Shard, reclaimer: Reclaimer, slot: number, place: number): number {
   const mark = shard.mark(slot);
   if (mark > 0) return Math.min(mark + 1, HEAT_MAX);
   return reclaimer.log.queueAt(place) === MAIN ? 1 : 0;

@@ -3,6 +3,7 @@
  * in between. Records never move between buckets, so each that was there when the walk began is met exactly once,
  * unless it leaves by itself.
  */
+import { heatOf } from './hot-keys.js';
 import {
   CACHE,
   EPOCH_MASK,
@@ -16,13 +17,17 @@ import {
 import type { Reclaimer } from './reclaim.js';
 import type { Shard } from './shard.js';
 
-/** The key is `bytes[keyStart, keyEnd)`, the value `bytes[valueStart, valueEnd)`; valid during the call. */
+/**
+ * The key is `bytes[keyStart, keyEnd)`, the value `bytes[valueStart, valueEnd)`; valid during the call. `isUsed`: it was
+ * read since it came, as far as eviction knows.
+ */
 export type RemovalTest = (
   bytes: Uint8Array,
   keyStart: number,
   keyEnd: number,
   valueStart: number,
   valueEnd: number,
+  isUsed: boolean,
 ) => boolean;
 
 export class Removal {
@@ -79,7 +84,8 @@ export class Removal {
       const valueStart = shard.valueAt(place) * 4;
       const valueEnd = valueStart + (lengths & VALUE_WORDS_MASK) * 4;
       const keyEnd = keyStart + (lengths >>> KEY_BYTES_SHIFT);
-      if (!this.#test(shard.bytes, keyStart, keyEnd, valueStart, valueEnd)) continue;
+      const isUsed = heatOf(shard, reclaimer, slot, place) > 0;
+      if (!this.#test(shard.bytes, keyStart, keyEnd, valueStart, valueEnd, isUsed)) continue;
       reclaimer.drop(this.#slot, slot, place);
       this.removed++;
     }

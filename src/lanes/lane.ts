@@ -17,6 +17,7 @@ import type { StoredView } from '../views/schema.js';
 import type { AnyCall, ControlCall, ReadCall, WriteCall } from './call.js';
 import type { LaneEvent } from './lane-event.js';
 import { LaneThread, settledWithin } from './lane-thread.js';
+import { LostWriteLog } from './lost-writes.js';
 import {
   type ControlReply,
   errorOf,
@@ -62,9 +63,7 @@ export class Lane {
   #flushing: NodeJS.Immediate | undefined;
   #ops = 0;
   #bytes = 0;
-  #writesInFlight = 0;
-  /** The last thread died with writes in flight. */
-  #isUnsettled = false;
+  readonly #lostWrites = new LostWriteLog();
   #startFailures = 0;
   #backOffUntilMs = 0;
   #backOff: NodeJS.Timeout | undefined;
@@ -222,7 +221,7 @@ export class Lane {
 
   async #runWrites(thread: LaneThread, calls: readonly WriteCall[]): Promise<void> {
     const { task, transfer } = writeTaskOf(calls);
-    this.#writesInFlight++;
+    this.#lostWrites.begin(calls);
     try {
       const { results } = await this.#ask<{ results: readonly WriteResult[] }>(thread, task, transfer);
       for (let index = 0; index < calls.length; index++) {
@@ -233,13 +232,13 @@ export class Lane {
         this.#release(call);
       }
     } catch (error) {
-      if (thread.isDown) this.#isUnsettled = true;
+      if (thread.isDown) this.#lostWrites.lose(calls);
       for (const call of calls) {
         call.fail(error instanceof HeadraceError ? error : unknownOutcome(this.#options.lane));
         this.#release(call);
       }
     } finally {
-      this.#writesInFlight--;
+      this.#lostWrites.end(calls);
     }
   }
 
@@ -307,12 +306,11 @@ export class Lane {
   #launch(): LaneThread {
     const { lane, lanes, workerUrl, workerData, views, onEvent } = this.#options;
     this.#state = 'starting';
-    const emptyCache = this.#isUnsettled;
     const onDown = (reason: string) => this.#down(thread, reason);
     const onNotice = (notice: LaneNotice) => onEvent({ ...notice, lane });
     const thread: LaneThread = new LaneThread(
       { workerUrl, workerData, onDown, onNotice },
-      { kind: 'start', lane, lanes, views: views(), emptyCache },
+      { kind: 'start', lane, lanes, views: views(), lostWrites: this.#lostWrites.keys },
     );
     this.#thread = thread;
     return thread;
@@ -323,7 +321,7 @@ export class Lane {
     // Closed while it was starting: it must not come up again.
     if (this.#state === 'closed') throw new HeadraceError('draining', 'the server is shutting down');
     this.#state = 'up';
-    this.#isUnsettled = false;
+    this.#lostWrites.clear();
     this.#startFailures = 0;
     this.#schedule();
   }
@@ -333,7 +331,7 @@ export class Lane {
     if (this.#state === 'closed') return;
     const wasUp = this.#state === 'up';
     this.#state = 'down';
-    if (this.#writesInFlight > 0) this.#isUnsettled = true;
+    this.#lostWrites.loseAll();
     if (!wasUp) this.#startFailures++;
     this.#options.onEvent({ kind: 'down', lane: this.#options.lane, reason });
     void thread.exited.then(() => {

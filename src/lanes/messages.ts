@@ -75,9 +75,17 @@ export interface StartTask {
   readonly lane: number;
   readonly lanes: number;
   readonly views: readonly StoredView[];
-  /** Writes were cut off in the lane's last life: what is cached may be older than what is stored. */
-  readonly emptyCache: boolean;
+  /** Cut off in the lane's last lives: what is cached of them may be older than what is stored. */
+  readonly lostWrites: LostWrites;
 }
+
+export interface RecordKey {
+  readonly viewUid: number;
+  readonly id: string;
+}
+
+/** Of writes; `unknown` when they may be of any records. */
+export type LostWrites = readonly RecordKey[] | 'unknown';
 
 export interface ReadTask {
   readonly kind: 'read';

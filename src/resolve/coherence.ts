@@ -5,8 +5,10 @@
  * changes. Between `restored` and `lost` each change is told of (`keysChanged`), and copies live as long as their record.
  * Outside of that, a copy is served for `staleMaxMs` at most: those that were there at the loss go when that time has
  * passed, so that a Redis which hangs or fails over does not empty the memory that its users are served from, and what is
- * copied into the table meanwhile expires so soon; to disk nothing is copied. When changes are told of again all copies
- * go, for some may have changed unnoticed.
+ * copied into the table meanwhile expires so soon; to disk nothing is copied. When changes are told of again, copies on
+ * disk go, for some may have changed unnoticed, and those in the table are compared with the store (`review.ts`); what is
+ * not by the time that all are to go, goes. That time counts from the first loss since they were last made sure of, also
+ * by a thread of this lane that has died (`untold.ts`).
  *
  * What is being read when its key changes is not kept (`key-fence.ts`), and who asks after the change does not join the
  * reading. Nor is what is being written when its key changes elsewhere: the news may be of something newer, and overtake
@@ -18,6 +20,7 @@ import { type FencePass, KeyFence } from './key-fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
 import type { NegativeEntries } from './negative-entries.js';
+import type { Untold } from './untold.js';
 
 /** The copies on local disk. */
 export interface LocalCopies {
@@ -38,6 +41,9 @@ export interface CoherenceParts {
   /** Other servers write the same records. */
   readonly isShared: boolean;
   readonly staleMaxMs: number;
+  readonly untold: Untold;
+  /** Compares this lane's copies in the table with the store, and then calls `reviewed`, if nothing gets in between. */
+  readonly review: () => void;
   /** Runs something later, unless the returned function is called before. */
   readonly later: (ms: number, run: () => void) => () => void;
 }
@@ -52,8 +58,9 @@ export class Coherence {
   /** Of changes elsewhere alone. */
   readonly #news = new KeyFence();
   #isWhole: boolean;
-  /** The copies from before the loss are still served. */
+  /** Copies are still served of which nobody told for a while. */
   #cancel: (() => void) | undefined;
+  #period = 0;
 
   constructor(parts: CoherenceParts) {
     this.#parts = parts;
@@ -65,6 +72,11 @@ export class Coherence {
   /** Every change elsewhere is told of. */
   get isWhole(): boolean {
     return this.#isWhole;
+  }
+
+  /** Another number after a loss, a return, or when all copies have gone. */
+  get period(): number {
+    return this.#period;
   }
 
   /** Until when a copy may be served of what expires then. */
@@ -135,31 +147,53 @@ export class Coherence {
 
   /** Any record may have changed. */
   everythingChanged(): void {
-    const { views, negative, flights, copies, emptySlot } = this.#parts;
+    const { views, emptySlot } = this.#parts;
+    this.#forgetAll();
+    for (const { view } of views.list()) emptySlot(view.slot);
+    this.reviewed();
+  }
+
+  /** All but the copies in the table; what is under way is not kept. */
+  #forgetAll(): void {
+    const { negative, flights, copies } = this.#parts;
+    this.#period++;
     this.#news.allChanged();
     negative.clear();
     flights.forgetAll();
     copies?.newEra();
-    for (const { view } of views.list()) emptySlot(view.slot);
   }
 
   /** From now on changes elsewhere go unnoticed. */
   lost(): void {
-    const { isShared, staleMaxMs, later } = this.#parts;
+    const { isShared, staleMaxMs, later, untold, clock } = this.#parts;
     if (!isShared || !this.#isWhole) return;
     this.#isWhole = false;
-    if (staleMaxMs === 0) this.everythingChanged();
-    else this.#cancel = later(staleMaxMs, () => this.everythingChanged());
+    this.#period++;
+    if (staleMaxMs === 0) return this.everythingChanged();
+    const nowMs = clock.now();
+    const agoMs = Math.max(0, nowMs - untold.begin(nowMs));
+    this.#cancel ??= later(Math.max(0, staleMaxMs - agoMs), () => this.everythingChanged());
   }
 
   /** From now on all are told of. */
   restored(): void {
-    this.close();
-    this.everythingChanged();
+    this.#forgetAll();
     this.#isWhole = true;
+    this.#parts.review();
+  }
+
+  /** The copies in the table are current, or there are none. */
+  reviewed(): void {
+    this.#stopWaiting();
+    this.#parts.untold.end();
   }
 
   close(): void {
+    this.#period++;
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
     this.#cancel?.();
     this.#cancel = undefined;
   }

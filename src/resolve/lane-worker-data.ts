@@ -37,6 +37,8 @@ export interface SharedStores {
   readonly breaker: { readonly failuresMax: number; readonly halfOpenAfterMs: number };
   /** Of `breakerMemory`, for all lanes. */
   readonly breakers: SharedArrayBuffer;
+  /** Of `untoldMemory`, for all lanes. */
+  readonly untold: SharedArrayBuffer;
   /** Of `copyEras`, for all lanes. */
   readonly eras: SharedArrayBuffer;
   /** 0: there are no local copies. */

@@ -95,6 +95,8 @@ export class TrackedMaster {
   async #establish(pair: Pair): Promise<void> {
     const { tracker, subscriber } = pair;
     await Promise.all([tracker.connect(), subscriber.connect()]);
+    // Fails while the server loads its data: it would tell of each record that it finds in its file as of a change.
+    await tracker.ping();
     pair.subscriberId = await subscriber.client('ID');
     await subscriber.subscribe(CHANNEL);
     const where = ['REDIRECT', pair.subscriberId, 'BCAST', 'PREFIX', this.#parts.prefix];

@@ -48,7 +48,7 @@ export interface Scene {
   readonly server?: ServerOptions;
   readonly ids?: LoadOptions['ids'];
   readonly fault: Fault;
-  /** Kinds of requests that the fault does not touch: none of them fails. */
+  /** Kinds of requests that the fault does not touch: none of them fails, and what is in L1 is read from there. */
   readonly unhurt?: readonly Kind[];
   /** Kinds of requests that the fault must make fail, or it was none. */
   readonly hurt?: readonly Kind[];
@@ -73,6 +73,7 @@ export async function play(scene: Scene): Promise<void> {
     if (env['HEADRACE_REDIS_URL'] !== undefined) {
       await eventually(() => tellings(server) >= LANES, 'both lanes are told of changes');
     }
+    await load.warm();
     load.begin();
     await eventually(() => load.isWell(GOOD_IN_A_ROW), 'the load runs');
     load.enter('calm');
@@ -136,6 +137,10 @@ function judge(scene: Scene, load: SteadyLoad, server: ServerProcess, times: Tim
     const { ok, unavailable, lost } = load.tally('fault', kind);
     expect({ kind, unavailable, lost }).toEqual({ kind, unavailable: 0, lost: 0 });
     expect(ok, `${kind} goes on`).toBeGreaterThan(0);
+  }
+  if (scene.unhurt?.includes('hot')) {
+    const { ok, fromL1 } = load.tally('fault', 'hot');
+    expect(fromL1, 'every key in L1 is read from there').toBe(ok);
   }
   for (const kind of scene.hurt ?? []) {
     const { unavailable, lost } = load.tally('fault', kind);

@@ -139,6 +139,11 @@ export class SteadyLoad {
     return KINDS.every(kind => this.#inARow[kind] >= inARow);
   }
 
+  /** Reads every hot key once: a copy that nobody has read goes when a connection was lost. The load is not running. */
+  async warm(): Promise<void> {
+    for (const id of this.#ids.hot) await this.#get('hot', id);
+  }
+
   /** Reads everything from below shared memory once more; the load is not running. */
   async checkAll(): Promise<void> {
     const { api } = this.#options;

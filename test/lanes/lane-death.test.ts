@@ -96,6 +96,41 @@ describe('a lane whose thread dies', () => {
     expect(fixture.lanes.stats().lanes[0]?.restarts).toBe(1);
   });
 
+  it('leaves in shared memory all but the keys of the writes in flight', async () => {
+    fixture = await LanesFixture.open({ count: 1 });
+    const view = await fixture.declare();
+    await Promise.all([fixture.write(view, 'a', 1, 1), fixture.write(view, 'b', 1, 1)]);
+    const isCached = (id: string) => {
+      const { reader } = fixture as LanesFixture;
+      reader.key(view.slot, id);
+      return reader.get(Date.now()) >= 0;
+    };
+    const lost = [fixture.write(view, 'a', 2, 2), fixture.write(view, '!exit', 1)];
+    expect(await Promise.all(lost.map(write => write.catch(errorCode)))).toEqual([
+      'unavailable',
+      'unavailable',
+    ]);
+    await until(() => fixture?.lanes.stats().lanes[0]?.restarts === 1);
+    expect(['a', 'b'].map(isCached)).toEqual([false, true]);
+    expect(await fixture.read(view, 'a')).toBe(1);
+  });
+
+  it('leaves nothing in shared memory when a load was in flight', async () => {
+    fixture = await LanesFixture.open({ count: 1 });
+    const view = await fixture.declare();
+    await fixture.write(view, 'a', 1);
+    const chunk = Buffer.from('{"id":"b","features":{"n":1}}\n');
+    const load = fixture.lanes.ingest(0, view, chunk, Uint32Array.of(1), false, soon());
+    const dying = fixture.write(view, '!exit', 1);
+    expect(await Promise.all([load.catch(errorCode), dying.catch(errorCode)])).toEqual([
+      'unavailable',
+      'unavailable',
+    ]);
+    await until(() => fixture?.lanes.stats().lanes[0]?.restarts === 1);
+    fixture.reader.key(view.slot, 'a');
+    expect(fixture.reader.get(Date.now())).toBe(-1);
+  });
+
   it('keeps the declaration of a view that was under way', async () => {
     fixture = await LanesFixture.open();
     const view = await fixture.declare();

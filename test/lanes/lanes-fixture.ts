@@ -11,6 +11,7 @@ import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
 import type { ViewDraft } from '../../src/lanes/messages.js';
 import { breakerMemory } from '../../src/resolve/breaker.js';
 import type { SharedStores } from '../../src/resolve/lane-worker-data.js';
+import { untoldMemory } from '../../src/resolve/untold.js';
 import { copyEras } from '../../src/tiers/lmdb-copy.js';
 import { RecordReader } from '../../src/views/record-reader.js';
 import { catalogedViewOf, type FeatureType, type View, viewOf } from '../../src/views/schema.js';
@@ -40,6 +41,7 @@ const EMBEDDED: SharedStores = {
   viewsMax: 8,
   breaker: { failuresMax: 5, halfOpenAfterMs: 30_000 },
   breakers: breakerMemory(2),
+  untold: untoldMemory(8),
   eras: copyEras(),
   localCopyBytes: 0,
   negativeTtlMs: 0,

@@ -4,18 +4,18 @@ import { storageKey } from '../../src/base/keys.js';
 import { Coherence, keyName } from '../../src/resolve/coherence.js';
 import { LaneViews } from '../../src/resolve/lane-views.js';
 import { NegativeEntries } from '../../src/resolve/negative-entries.js';
+import { Untold, untoldMemory } from '../../src/resolve/untold.js';
 import { MapCache, VIEW } from './fixture.js';
 
 const EXPIRES = Number.MAX_SAFE_INTEGER;
 
-function open(isShared = true, staleMaxMs = 1_000) {
-  const clock = new ManualClock();
+function open(isShared = true, staleMaxMs = 1_000, memory = untoldMemory(1), clock = new ManualClock()) {
   const cache = new MapCache();
   const views = new LaneViews();
   views.declare(VIEW);
   const negative = new NegativeEntries();
   const done: string[] = [];
-  const timers: (() => void)[] = [];
+  const timers: ((() => void) & { readonly ms: number })[] = [];
   const coherence = new Coherence({
     views,
     cache,
@@ -32,10 +32,12 @@ function open(isShared = true, staleMaxMs = 1_000) {
     clock,
     isShared,
     staleMaxMs,
+    untold: new Untold(memory, 0),
+    review: () => done.push('review'),
     later: (ms, run) => {
-      expect(ms).toBe(staleMaxMs);
-      timers.push(run);
-      return () => timers.splice(timers.indexOf(run), 1);
+      const timer = Object.assign(run, { ms });
+      timers.push(timer);
+      return () => timers.splice(timers.indexOf(timer), 1);
     },
   });
   return { coherence, clock, cache, negative, done, timers };
@@ -71,23 +73,53 @@ it('drops what changed elsewhere, of this lane and of views it knows', () => {
 it('serves what it has for a while after a loss, then drops everything', () => {
   const { coherence, done, timers } = open();
   // Also what a thread finds when it begins.
-  expect([done, timers.length]).toEqual([[], 1]);
+  expect([done, timers.map(({ ms }) => ms)]).toEqual([[], [1_000]]);
   coherence.restored();
+  coherence.reviewed();
   done.length = 0;
   coherence.lost();
   coherence.lost();
-  expect([done, timers.length]).toEqual([[], 1]);
+  expect([done, timers.map(({ ms }) => ms)]).toEqual([[], [1_000]]);
+  timers[0]?.();
+  expect([done, timers]).toEqual([EVERYTHING, []]);
+});
+
+it('has the table reviewed when changes are told of again, and drops the rest', () => {
+  const { coherence, done, timers } = open();
+  coherence.restored();
+  expect([done, timers.length]).toEqual([['flights', 'era', 'review'], 1]);
+  coherence.reviewed();
+  expect(timers).toEqual([]);
+});
+
+it('drops everything in time when it was not reviewed, however often changes were told of', () => {
+  const { coherence, clock, done, timers } = open();
+  for (let loss = 0; loss < 3; loss++) {
+    clock.advance(100);
+    coherence.restored();
+    clock.advance(100);
+    coherence.lost();
+  }
+  expect(timers.map(({ ms }) => ms)).toEqual([1_000]);
+  done.length = 0;
   timers[0]?.();
   expect(done).toEqual(EVERYTHING);
 });
 
-it('drops everything when changes are told of again, and not once more for the loss before', () => {
-  const { coherence, done, timers } = open();
-  coherence.restored();
-  coherence.lost();
-  done.length = 0;
-  coherence.restored();
-  expect([done, timers.length]).toEqual([EVERYTHING, 0]);
+it('counts the time on that began with a thread that has died', () => {
+  const memory = untoldMemory(1);
+  const { clock } = open(true, 1_000, memory);
+  clock.advance(300);
+  const second = open(true, 1_000, memory, clock);
+  expect(second.timers.map(({ ms }) => ms)).toEqual([700]);
+  second.coherence.restored();
+  clock.advance(300);
+  const third = open(true, 1_000, memory, clock);
+  expect(third.timers.map(({ ms }) => ms)).toEqual([400]);
+  third.coherence.restored();
+  third.coherence.reviewed();
+  clock.advance(300);
+  expect(open(true, 1_000, memory, clock).timers.map(({ ms }) => ms)).toEqual([1_000]);
 });
 
 it('drops everything at once where nothing stale may be served', () => {

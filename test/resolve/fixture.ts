@@ -10,6 +10,7 @@ import { ReadResolver } from '../../src/resolve/read-resolver.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
 import { RecordWriter } from '../../src/resolve/record-writer.js';
 import { SingleFlight } from '../../src/resolve/single-flight.js';
+import { Untold, untoldMemory } from '../../src/resolve/untold.js';
 import { recordVersion } from '../../src/views/record-codec.js';
 import type { StoredView } from '../../src/views/schema.js';
 
@@ -59,6 +60,8 @@ export class MapCache implements LaneCache {
   readonly kept = new Map<string, Uint8Array>();
   /** Of what was put back. */
   readonly heats = new Map<string, number>();
+  /** Ids that nobody has read. */
+  readonly unused = new Set<string>();
   entriesMax = Number.POSITIVE_INFINITY;
 
   get isFull(): boolean {
@@ -104,7 +107,11 @@ export class MapCache implements LaneCache {
         const id = Buffer.from(name.slice(`${slot}/`.length));
         const value = this.kept.get(name) as Uint8Array;
         const bytes = Buffer.concat([id, value]);
-        if (test(bytes, 0, id.length, id.length, bytes.length) && this.kept.delete(name)) scan.removed++;
+        if (
+          test(bytes, 0, id.length, id.length, bytes.length, !this.unused.has(String(id))) &&
+          this.kept.delete(name)
+        )
+          scan.removed++;
         return false;
       },
     };
@@ -140,6 +147,8 @@ export function laneOver(tiers: readonly Tier[], isShared = false) {
     clock,
     isShared,
     staleMaxMs: 1_000,
+    untold: new Untold(untoldMemory(1), 0),
+    review: () => undefined,
     later: () => () => undefined,
   });
   const reads = new ReadResolver({ views, cache, chain, flights, negative, coherence, inspector, clock });

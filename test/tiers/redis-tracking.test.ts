@@ -1,7 +1,9 @@
+import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { idOfStorageKey, storageKey } from '../../src/base/keys.js';
 import type { RedisTier } from '../../src/tiers/redis.js';
 import { RedisConnection } from '../../src/tiers/redis-connection.js';
+import { TrackedMaster } from '../../src/tiers/redis-tracked-master.js';
 import { RedisTracking } from '../../src/tiers/redis-tracking.js';
 import { FULL, SEED, Seeded } from '../base/seeded.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
@@ -10,6 +12,19 @@ import { News } from './redis-news.js';
 import { write } from './tier-suite.js';
 
 const QUICK = { commandTimeoutMs: 300, connectTimeoutMs: 300 };
+
+/** What it answers, or fails with. */
+async function ping(client: Redis): Promise<unknown> {
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return await client.ping();
+  } catch (error) {
+    return error;
+  } finally {
+    client.disconnect();
+  }
+}
 
 describeWithRedis('tracking', () => {
   let server: RedisServer;
@@ -96,6 +111,38 @@ describeWithRedis('tracking', () => {
     await news.heard('restored', 'lost', 'restored', 'lost', 'restored');
     await eventually(() => other.connection.isReady, 'the other is back');
     await marker();
+  });
+
+  it('takes nothing for a change that a server reads from its file when it starts', async () => {
+    // It looks after its connections once in 1,024 commands, which are all that there is in its file.
+    const slow = ['--appendonly', 'yes', '--key-load-delay', '100'];
+    const durable = await RedisServer.start(slow);
+    const connect = () => mine.connection.sibling('127.0.0.1', durable.port);
+    const changed: string[] = [];
+    let master: TrackedMaster | undefined;
+    try {
+      const writes = durable.admin.pipeline();
+      for (let n = 0; n < 20_000; n++) writes.set(`headrace:7:doc-${n}`, 'x');
+      await writes.exec();
+      await durable.kill();
+      const started = durable.restart();
+      await eventually(async () => String(await ping(connect())).includes('LOADING'), 'it is loading');
+      master = new TrackedMaster({
+        prefix: 'headrace:',
+        connect,
+        onChanged: keys => changed.push(...(keys ?? ['all']).map(String)),
+        onState: () => undefined,
+        onTrouble: () => undefined,
+      });
+      await eventually(() => master?.isTracked, 'it is tracked');
+      await started;
+      await durable.admin.set('headrace:7:marker', 'x');
+      await eventually(() => changed.includes('headrace:7:marker'), 'the marker is heard');
+      expect(changed).toEqual(['headrace:7:marker']);
+    } finally {
+      master?.close();
+      await durable.close();
+    }
   });
 
   it('loses nothing when only the connection that carries the records is cut', async () => {
