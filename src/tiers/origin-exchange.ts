@@ -80,8 +80,9 @@ const PASSING = new Set([
   'UND_ERR_SOCKET',
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-  'HPE_INVALID_EOF_STATE',
 ]);
+/** An early end that undici's parser finds; it has no code. */
+const PARSER_END = 'Invalid EOF state';
 
 /** May be gone at the next attempt. */
 class PassingFailure extends HeadraceError {
@@ -241,8 +242,7 @@ export class OriginExchange {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `${this.#name} did not answer: ${reason}`;
     const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
-    return PASSING.has(String(code))
-      ? new PassingFailure(message)
-      : new HeadraceError('unavailable', message);
+    const isPassing = PASSING.has(String(code)) || reason.includes(PARSER_END);
+    return isPassing ? new PassingFailure(message) : new HeadraceError('unavailable', message);
   }
 }
