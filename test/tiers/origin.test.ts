@@ -76,7 +76,11 @@ describe('an origin', () => {
       [404, undefined],
       [410, undefined],
     ] as const) {
-      server.answer = response => response.writeHead(status).end(status === 404 ? 'not here' : '');
+      // The body comes after the head, so that there is one to be read or left.
+      server.answer = response => {
+        response.writeHead(status).flushHeaders();
+        setTimeout(() => response.end(status === 404 ? 'not here' : ''), 20);
+      };
       expect(textOf(await origin.fetch('a'))).toBe(text);
     }
     expect(server.connections).toBe(1);
@@ -128,6 +132,26 @@ describe('an origin', () => {
     await expectRefusal(origin.fetch('a'), /more than 1000 bytes/);
     await eventually(() => closed, 'the endless answer is broken off');
     expect(server.asked).toHaveLength(3);
+  });
+
+  it('is refused at once for the size that it says', async () => {
+    server.answer = response => response.writeHead(200, { 'content-length': 1_001 }).flushHeaders();
+    await expectRefusal(
+      server.origin({ responseBytesMax: 1_000 }).fetch('a', later(5_000)),
+      /more than 1000 bytes/,
+    );
+  });
+
+  it('keeps nobody waiting with a body that is of no use, and no connection', async () => {
+    let closed = false;
+    server.answer = response => {
+      response.on('close', () => {
+        closed = true;
+      });
+      response.writeHead(404).flushHeaders();
+    };
+    expect(await server.origin().fetch('a', later(5_000))).toBeUndefined();
+    await eventually(() => closed, 'the connection is closed');
   });
 
   it('is told how long an answer is waited for', async () => {
