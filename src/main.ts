@@ -8,9 +8,12 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
+import type { CacheDefinition } from './caches/definition.js';
+import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { type Config, recordStoreOf } from './config.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import { errorAnswers } from './front/answer-error.js';
+import { cacheHandlers } from './front/cache-handlers.js';
 import type { Front, FrontLimits } from './front/front.js';
 import { invalidateHandlers } from './front/invalidate-handler.js';
 import { loadHandlers } from './front/load-handler.js';
@@ -104,6 +107,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
   try {
+    const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config);
     let onViewsChanged = () => {};
@@ -118,7 +122,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const { refresh, stop: stopRefreshing } = refresher(views, log);
     onViewsChanged = refresh;
     closers.push(stopRefreshing);
-    const handler = dataHandler(config, log, table, lanes, views);
+    const handler = dataHandler(config, log, { table, lanes, views, definitions });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -160,7 +164,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
     for (const close of closers.reverse()) await close();
-    throw error instanceof DataDirError ? new StartError(error.message) : error;
+    const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
+    throw isTold ? new StartError(error.message) : error;
   }
 }
 
@@ -299,7 +304,14 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
   return views;
 }
 
-function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {
+interface DataPlane {
+  readonly table: TableHandle;
+  readonly lanes: Lanes;
+  readonly views: ViewRegistry;
+  readonly definitions: readonly CacheDefinition[];
+}
+
+function dataHandler(config: Config, log: Log, { table, lanes, views, definitions }: DataPlane) {
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
@@ -309,6 +321,7 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes,
   });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
+  const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   return routesOf(
     {
       record: recordHandlers(shared),
@@ -320,8 +333,9 @@ function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes,
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
+      ...cacheHandlers({ definitions, bodyBytesMax, answerError }),
     },
-    name => views.get(name),
+    { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );
 }
 

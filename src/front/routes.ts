@@ -4,6 +4,7 @@
  */
 import { HeadraceError, problemOf } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
+import type { CacheDefinition } from '../caches/definition.js';
 import type { View } from '../views/schema.js';
 import type { Exchange, Handler } from './front.js';
 import { readQuery } from './query.js';
@@ -16,12 +17,22 @@ export interface RouteHandlers {
   readonly invalidate: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
   readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
   readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
+  readonly cacheKey: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition) => void>>;
+  readonly cache: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition) => void>>;
+  readonly caches: Readonly<Record<string, (exchange: Exchange) => void>>;
 }
 
 const VIEWS = '/v1/views';
 const PREFIX = '/v1/views/';
+const CACHES = '/v1/caches';
+const CACHE_PREFIX = '/v1/caches/';
 
-export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => View | undefined): Handler {
+export interface Names {
+  readonly viewNamed: (name: string) => View | undefined;
+  readonly cacheNamed: (name: string) => CacheDefinition | undefined;
+}
+
+export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Names): Handler {
   const methods = {
     record: allowed(handlers.record),
     records: allowed(handlers.records),
@@ -29,6 +40,9 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     invalidate: allowed(handlers.invalidate),
     view: allowed(handlers.view),
     views: allowed(handlers.views),
+    cacheKey: allowed(handlers.cacheKey),
+    cache: allowed(handlers.cache),
+    caches: allowed(handlers.caches),
   };
 
   function onView(exchange: Exchange, path: string): void {
@@ -56,15 +70,32 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     return handler(exchange, known(view, name));
   }
 
+  function onCache(exchange: Exchange, path: string): void {
+    const slash = path.indexOf('/', CACHE_PREFIX.length);
+    const name = decode(slash < 0 ? path.slice(CACHE_PREFIX.length) : path.slice(CACHE_PREFIX.length, slash));
+    const kind = slash < 0 ? 'cache' : path.slice(slash + 1) === 'key' ? 'cacheKey' : undefined;
+    if (kind === undefined) return unknownPath(exchange);
+    const handler = handlerOf(handlers[kind], exchange.method);
+    if (handler === undefined) return refuse(exchange, methods[kind]);
+    refuseQuery(exchange);
+    return handler(exchange, knownCache(cacheNamed(name), name));
+  }
+
+  function onList(exchange: Exchange, kind: 'views' | 'caches'): void {
+    const handler = handlerOf(handlers[kind], exchange.method);
+    if (handler === undefined) return refuse(exchange, methods[kind]);
+    refuseQuery(exchange);
+    return handler(exchange);
+  }
+
   return exchange => {
     const path = exchange.path;
     try {
       if (path.startsWith(PREFIX)) return onView(exchange, path);
-      if (path !== VIEWS) return unknownPath(exchange);
-      const handler = handlerOf(handlers.views, exchange.method);
-      if (handler === undefined) return refuse(exchange, methods.views);
-      refuseQuery(exchange);
-      handler(exchange);
+      if (path.startsWith(CACHE_PREFIX)) return onCache(exchange, path);
+      if (path === VIEWS) return onList(exchange, 'views');
+      if (path === CACHES) return onList(exchange, 'caches');
+      unknownPath(exchange);
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;
       exchange.fail(error.problem());
@@ -98,6 +129,11 @@ function unknownPath(exchange: Exchange): void {
 function known(view: View | undefined, name: string): View {
   if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
   return view;
+}
+
+function knownCache(cache: CacheDefinition | undefined, name: string): CacheDefinition {
+  if (cache === undefined) throw new HeadraceError('cache-not-found', `there is no cache ${name}`);
+  return cache;
 }
 
 /** An id with a `/` in it may come as `%2F` or plain. */
