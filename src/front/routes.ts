@@ -4,6 +4,7 @@
  */
 import { HeadraceError, problemOf } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
+import type { CacheDefinition } from '../caches/definition.js';
 import type { View } from '../views/schema.js';
 import type { Exchange, Handler } from './front.js';
 import { readQuery } from './query.js';
@@ -16,12 +17,19 @@ export interface RouteHandlers {
   readonly invalidate: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
   readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
   readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
+  readonly entry: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition, key: string) => void>>;
 }
 
 const VIEWS = '/v1/views';
 const PREFIX = '/v1/views/';
+const CACHE_PREFIX = '/v1/caches/';
 
-export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => View | undefined): Handler {
+export interface Names {
+  readonly viewNamed: (name: string) => View | undefined;
+  readonly cacheNamed: (name: string) => CacheDefinition | undefined;
+}
+
+export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Names): Handler {
   const methods = {
     record: allowed(handlers.record),
     records: allowed(handlers.records),
@@ -29,6 +37,7 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     invalidate: allowed(handlers.invalidate),
     view: allowed(handlers.view),
     views: allowed(handlers.views),
+    entry: allowed(handlers.entry),
   };
 
   function onView(exchange: Exchange, path: string): void {
@@ -56,10 +65,23 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     return handler(exchange, known(view, name));
   }
 
+  function onCache(exchange: Exchange, path: string): void {
+    const slash = path.indexOf('/', CACHE_PREFIX.length);
+    if (slash < 0) return unknownPath(exchange);
+    const name = decode(path.slice(CACHE_PREFIX.length, slash));
+    const cache = cacheNamed(name);
+    if (!path.startsWith('entries/', slash + 1)) return unknownPath(exchange);
+    const handler = handlerOf(handlers.entry, exchange.method);
+    if (handler === undefined) return refuse(exchange, methods.entry);
+    if (exchange.query !== '') refuseQuery(exchange);
+    return handler(exchange, knownCache(cache, name), idOf(path.slice(slash + 9)));
+  }
+
   return exchange => {
     const path = exchange.path;
     try {
       if (path.startsWith(PREFIX)) return onView(exchange, path);
+      if (path.startsWith(CACHE_PREFIX)) return onCache(exchange, path);
       if (path !== VIEWS) return unknownPath(exchange);
       const handler = handlerOf(handlers.views, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.views);
@@ -98,6 +120,11 @@ function unknownPath(exchange: Exchange): void {
 function known(view: View | undefined, name: string): View {
   if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
   return view;
+}
+
+function knownCache(cache: CacheDefinition | undefined, name: string): CacheDefinition {
+  if (cache === undefined) throw new HeadraceError('cache-not-found', `there is no cache ${name}`);
+  return cache;
 }
 
 /** An id with a `/` in it may come as `%2F` or plain. */

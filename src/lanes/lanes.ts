@@ -8,6 +8,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
@@ -134,6 +135,21 @@ export class Lanes {
   ): Promise<PutResult> {
     const op = { kind: 'put', viewUid: view.uid, id, flat, deadlineMs } as const;
     const result = await this.#write(lane, { op, body }, body.byteLength + id.length);
+    assert(result.kind === 'put', 'a put is answered as one');
+    return result.put;
+  }
+
+  /** Writes an entry of a named cache. `payload` must stay as it is until the write is answered. */
+  async writeEntry(
+    lane: number,
+    view: View,
+    id: string,
+    head: EntryHead,
+    payload: Uint8Array,
+    deadlineMs: number,
+  ): Promise<PutResult> {
+    const op = { kind: 'put-entry', viewUid: view.uid, id, head, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body: payload }, payload.byteLength + id.length);
     assert(result.kind === 'put', 'a put is answered as one');
     return result.put;
   }

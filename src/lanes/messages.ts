@@ -7,6 +7,7 @@
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
 export interface ReadOp {
@@ -24,6 +25,18 @@ export interface PutOp {
   readonly start: number;
   readonly end: number;
   readonly flat: boolean;
+  readonly deadlineMs: number;
+}
+
+/** An entry of a named cache. */
+export interface PutEntryOp {
+  readonly kind: 'put-entry';
+  readonly viewUid: number;
+  readonly id: string;
+  readonly head: EntryHead;
+  /** Of the payload within the task's `bodies`. */
+  readonly start: number;
+  readonly end: number;
   readonly deadlineMs: number;
 }
 
@@ -45,7 +58,7 @@ export interface IngestOp {
   readonly deadlineMs: number;
 }
 
-export type WriteOp = PutOp | RemoveOp | IngestOp;
+export type WriteOp = PutOp | PutEntryOp | RemoveOp | IngestOp;
 
 /** What cached copies to drop. */
 export type Invalidation =

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
 import type { Invalidation, PutResult } from '../lanes/messages.js';
@@ -165,6 +166,11 @@ export class RecordStore {
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
   write(view: View, id: string, body: Uint8Array): Promise<PutResult> {
     return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
+  }
+
+  /** The same for an entry of a named cache. */
+  writeEntry(view: View, id: string, head: EntryHead, payload: Uint8Array): Promise<PutResult> {
+    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline());
   }
 
   /** @throws HeadraceError why it cannot be removed now. */
