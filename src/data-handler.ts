@@ -4,6 +4,7 @@ import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
+import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
 import { invalidateHandlers } from './front/invalidate-handler.js';
@@ -44,6 +45,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
+  const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   return routesOf(
     {
       record: recordHandlers(shared),
@@ -55,7 +57,8 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...shared, viewOf: ({ name }) => views.builtIn(entryViewName(name)) }),
+      entry: entryHandlers({ ...shared, viewOf }),
+      ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );

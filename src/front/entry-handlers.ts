@@ -68,7 +68,7 @@ class EntryHandlers {
     if (!cache.enabled) return answerMissing(exchange, asked, SWITCHED_OFF);
     const view = viewOf(cache);
     if (view === undefined) return answerMissing(exchange, asked, this.#status.failed);
-    const id = idOf(cache, key);
+    const id = entryId(cache, key);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
     const nowMs = store.now();
@@ -117,7 +117,7 @@ class EntryHandlers {
 
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { bodyBytesMax, answerError, store } = this.#options;
-    const id = idOf(cache, key);
+    const id = entryId(cache, key);
     const head = readEntryHead(
       {
         contentType: exchange.header('content-type'),
@@ -142,7 +142,7 @@ class EntryHandlers {
 
   remove(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { store, answerError } = this.#options;
-    const id = idOf(cache, key);
+    const id = entryId(cache, key);
     const view = this.#view(cache);
     const kept = exchange.later();
     store
@@ -168,7 +168,7 @@ const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
 
 /** @throws HeadraceError `bad-id` when it is too long with the cache's prefix. */
-function idOf({ prefix }: CacheDefinition, key: string): string {
+export function entryId({ prefix }: CacheDefinition, key: string): string {
   if (prefix === '') return key;
   const id = prefix + key;
   checkId(id);
@@ -176,7 +176,7 @@ function idOf({ prefix }: CacheDefinition, key: string): string {
 }
 
 /** All of the cache was invalidated between the asking and the lane's answer. */
-function wasEmptied(error: unknown): boolean {
+export function wasEmptied(error: unknown): boolean {
   return error instanceof HeadraceError && error.code === 'view-not-found';
 }
 

@@ -18,11 +18,18 @@ export interface RouteHandlers {
   readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
   readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
   readonly entry: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition, key: string) => void>>;
+  readonly entryBatch: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition) => void>>;
+  readonly entryInvalidation: Readonly<Record<string, (exchange: Exchange, cache: CacheDefinition) => void>>;
 }
 
 const VIEWS = '/v1/views';
 const PREFIX = '/v1/views/';
 const CACHE_PREFIX = '/v1/caches/';
+/** Behind a cache's name. */
+const CACHE_PATHS: ReadonlyMap<string, 'entryBatch' | 'entryInvalidation'> = new Map([
+  ['entries:batchGet', 'entryBatch'],
+  ['invalidate', 'entryInvalidation'],
+]);
 
 export interface Names {
   readonly viewNamed: (name: string) => View | undefined;
@@ -38,6 +45,8 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     view: allowed(handlers.view),
     views: allowed(handlers.views),
     entry: allowed(handlers.entry),
+    entryBatch: allowed(handlers.entryBatch),
+    entryInvalidation: allowed(handlers.entryInvalidation),
   };
 
   function onView(exchange: Exchange, path: string): void {
@@ -70,11 +79,18 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     if (slash < 0) return unknownPath(exchange);
     const name = decode(path.slice(CACHE_PREFIX.length, slash));
     const cache = cacheNamed(name);
-    if (!path.startsWith('entries/', slash + 1)) return unknownPath(exchange);
-    const handler = handlerOf(handlers.entry, exchange.method);
-    if (handler === undefined) return refuse(exchange, methods.entry);
-    if (exchange.query !== '') refuseQuery(exchange);
-    return handler(exchange, knownCache(cache, name), idOf(path.slice(slash + 9)));
+    if (path.startsWith('entries/', slash + 1)) {
+      const handler = handlerOf(handlers.entry, exchange.method);
+      if (handler === undefined) return refuse(exchange, methods.entry);
+      refuseQuery(exchange);
+      return handler(exchange, knownCache(cache, name), idOf(path.slice(slash + 9)));
+    }
+    const kind = CACHE_PATHS.get(path.slice(slash + 1));
+    if (kind === undefined) return unknownPath(exchange);
+    const handler = handlerOf(handlers[kind], exchange.method);
+    if (handler === undefined) return refuse(exchange, methods[kind]);
+    refuseQuery(exchange);
+    return handler(exchange, knownCache(cache, name));
   }
 
   return exchange => {

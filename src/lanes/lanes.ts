@@ -17,6 +17,7 @@ import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
+  type Erasure,
   errorOf,
   type IngestResult,
   type Invalidation,
@@ -181,8 +182,17 @@ export class Lanes {
   }
 
   /** Drops cached copies in all lanes: how many. */
-  async invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
-    const replies = await this.#controlAll({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
+  invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
+    return this.#count({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
+  }
+
+  /** Deletes entries of a named cache in all lanes: how many. */
+  erase(view: View, spec: Erasure, deadlineMs: number): Promise<number> {
+    return this.#count({ kind: 'erase', viewUid: view.uid, spec }, deadlineMs);
+  }
+
+  async #count(task: ControlTask, deadlineMs: number): Promise<number> {
+    const replies = await this.#controlAll(task, deadlineMs);
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
   }
 
@@ -283,7 +293,7 @@ export class Lanes {
 
   async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
     // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
-    const isBounded = task.kind === 'invalidate' || task.kind === 'stats';
+    const isBounded = task.kind === 'invalidate' || task.kind === 'erase' || task.kind === 'stats';
     const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;

@@ -68,6 +68,9 @@ export type Invalidation =
   | { readonly kind: 'pattern'; readonly pattern: string }
   | { readonly kind: 'all' };
 
+/** What entries to delete: of all, the view is renewed. */
+export type Erasure = Exclude<Invalidation, { readonly kind: 'all' }>;
+
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
 /** Each may be given twice, and has the effect of once: a lane that dies in the middle is asked again. */
@@ -79,6 +82,8 @@ export type ControlTask =
   | { readonly kind: 'declare'; readonly view: StoredView }
   | { readonly kind: 'forget'; readonly viewUid: number }
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
+  /** The same of entries of a named cache, which are gone for good then. */
+  | { readonly kind: 'erase'; readonly viewUid: number; readonly spec: Erasure }
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
