@@ -80,6 +80,11 @@ const OPTIONS = {
     '',
     'bearer token that the admin port asks for, but for /livez and /readyz; empty: none',
   ),
+  configFile: option(
+    text,
+    '',
+    'JSON file that changes, adds or removes named caches, read at start; empty: those that come configured',
+  ),
   dataDir: option(required, './data', 'directory of the embedded store'),
   front: option(
     oneOf('auto', 'uws', 'node'),

@@ -4,6 +4,7 @@ import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
+import { cacheHandlers } from './front/cache-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
@@ -57,6 +58,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
+      ...cacheHandlers({ definitions, bodyBytesMax, answerError }),
       entry: entryHandlers({ ...shared, viewOf }),
       ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },

@@ -8,7 +8,8 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
-import { CACHE_LIMITS, CACHES_STANDARD, type CacheDefinition } from './caches/definition.js';
+import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
+import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { entryViewOf } from './caches/entry-view.js';
 import { type Config, recordStoreOf } from './config.js';
 import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
@@ -94,8 +95,9 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
   try {
+    const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config);
+    const table = createL1(config, config.viewsMax + definitions.length);
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
@@ -104,7 +106,6 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
-    const definitions = CACHES_STANDARD;
     const views = await openViews(config, definitions, table, lanes);
     const { refresh, stop: stopRefreshing } = refresher(views, log);
     onViewsChanged = refresh;
@@ -153,11 +154,13 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
     for (const close of closers.reverse()) await close();
-    throw error instanceof DataDirError ? new StartError(error.message) : error;
+    const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
+    throw isTold ? new StartError(error.message) : error;
   }
 }
 
-function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHandle {
+/** @param slots for the views of clients and the built-in ones. */
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): TableHandle {
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
@@ -165,7 +168,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
       bytes: l1Bytes,
       recordBytes: l1RecordBytes,
       lanes,
-      caches: viewsMax + CACHES_STANDARD.length,
+      caches: slots,
       buffers: LOOKUP_ANSWERS,
     });
     return createTable(shape, { nowMs: Date.now(), hashKey });
@@ -241,7 +244,7 @@ async function openLanes(
       onExited: lane => {
         releaseLane(table, lane);
         // Until it has a new thread, nobody follows what other servers change.
-        if (isShared(workerData.shared)) emptyL1(config, table);
+        if (isShared(workerData.shared)) emptyL1(table);
       },
       onEvent: event => {
         warming.take(event);
@@ -258,9 +261,9 @@ async function openLanes(
   }
 }
 
-function emptyL1({ viewsMax }: Config, table: TableHandle): void {
+function emptyL1(table: TableHandle): void {
   const caches = new Caches(table);
-  for (let slot = 0; slot < viewsMax + CACHES_STANDARD.length; slot++) caches.raiseEpoch(slot);
+  for (let slot = 0; slot < caches.slots; slot++) caches.raiseEpoch(slot);
 }
 
 /** @throws StartError when there are more than L1 has room for. */
@@ -283,11 +286,11 @@ async function openViews(
       await lanes.forget(view);
       caches.raiseEpoch(view.slot);
     },
-    changed: () => shareL1(caches, views.all(), viewsMax + definitions.length),
+    changed: () => shareL1(caches, views.all(), caches.slots),
   });
   try {
     await firstRefresh(views);
-    shareL1(caches, views.all(), viewsMax + definitions.length);
+    shareL1(caches, views.all(), caches.slots);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const isAway = error instanceof HeadraceError && error.code === 'unavailable';
