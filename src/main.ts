@@ -8,30 +8,20 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
-import type { CacheDefinition } from './caches/definition.js';
+import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
+import { entryViewOf } from './caches/entry-view.js';
 import { type Config, recordStoreOf } from './config.js';
+import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
-import { errorAnswers } from './front/answer-error.js';
-import { cacheHandlers } from './front/cache-handlers.js';
 import type { Front, FrontLimits } from './front/front.js';
-import { invalidateHandlers } from './front/invalidate-handler.js';
-import { loadHandlers } from './front/load-handler.js';
-import { lookupHandlers } from './front/lookup-handler.js';
 import { openFront } from './front/open-front.js';
-import { recordHandlers } from './front/record-handlers.js';
-import { routesOf } from './front/routes.js';
-import { viewHandlers } from './front/view-handlers.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
-import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
-import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { shareL1 } from './lookup/l1-shares.js';
-import { LookupAnswer } from './lookup/lookup-answer-columns.js';
-import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
 import { isShared, type LaneWorkerData, type SharedStores } from './resolve/lane-worker-data.js';
@@ -56,8 +46,6 @@ const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
 /** A circuit breaker each for Redis and MongoDB. */
 const BREAKERS = 2;
-/** Lookups that wait for lanes at once without memory being made for them. */
-const LOOKUP_ANSWERS = 8;
 /** What closing may take when requests have used up the shutdown timeout. */
 const CLOSE_MS_MIN = 500;
 const PORT_OPTIONS = {
@@ -109,7 +97,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   try {
     const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config);
+    const table = createL1(config, config.viewsMax + definitions.length);
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
@@ -118,11 +106,13 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
-    const views = await openViews(config, table, lanes);
+    const views = await openViews(config, definitions, table, lanes);
     const { refresh, stop: stopRefreshing } = refresher(views, log);
     onViewsChanged = refresh;
+    // A store that is away does not keep a server from starting that remembers its views.
+    await views.declareBuiltIn().catch(refresh);
     closers.push(stopRefreshing);
-    const handler = dataHandler(config, log, { table, lanes, views, definitions });
+    const handler = dataHandler({ config, log, table, lanes, views, definitions });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -169,7 +159,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   }
 }
 
-function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHandle {
+/** @param slots for the views of clients and the built-in ones. */
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): TableHandle {
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
@@ -177,7 +168,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
       bytes: l1Bytes,
       recordBytes: l1RecordBytes,
       lanes,
-      caches: viewsMax,
+      caches: slots,
       buffers: LOOKUP_ANSWERS,
     });
     return createTable(shape, { nowMs: Date.now(), hashKey });
@@ -198,7 +189,7 @@ function sharedStores(config: Config): SharedStores {
     mongodbTimeoutMs: config.mongodbTimeout,
     storeTimeoutMs: config.storeTimeout,
     slowCommandMs: config.slowCommand,
-    viewsMax,
+    catalogViewsMax: viewsMax + CACHE_LIMITS.caches,
     breaker: { failuresMax: breakerFailures, halfOpenAfterMs: breakerHalfOpen },
     breakers: breakerMemory(BREAKERS),
     eras: copyEras(),
@@ -253,7 +244,7 @@ async function openLanes(
       onExited: lane => {
         releaseLane(table, lane);
         // Until it has a new thread, nobody follows what other servers change.
-        if (isShared(workerData.shared)) emptyL1(config, table);
+        if (isShared(workerData.shared)) emptyL1(table);
       },
       onEvent: event => {
         warming.take(event);
@@ -270,16 +261,22 @@ async function openLanes(
   }
 }
 
-function emptyL1({ viewsMax }: Config, table: TableHandle): void {
+function emptyL1(table: TableHandle): void {
   const caches = new Caches(table);
-  for (let slot = 0; slot < viewsMax; slot++) caches.raiseEpoch(slot);
+  for (let slot = 0; slot < caches.slots; slot++) caches.raiseEpoch(slot);
 }
 
 /** @throws StartError when there are more than L1 has room for. */
-async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes): Promise<ViewRegistry> {
+async function openViews(
+  { viewsMax }: Config,
+  definitions: readonly CacheDefinition[],
+  table: TableHandle,
+  lanes: Lanes,
+): Promise<ViewRegistry> {
   const caches = new Caches(table);
   const views = new ViewRegistry({
     viewsMax,
+    builtIn: definitions.map(entryViewOf),
     catalogedViews: () => lanes.catalogedViews(),
     createView: (draft, uidMin) => lanes.createView(draft, uidMin),
     changeView: view => lanes.changeView(view),
@@ -289,11 +286,11 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
       await lanes.forget(view);
       caches.raiseEpoch(view.slot);
     },
-    changed: () => shareL1(caches, views.list(), viewsMax),
+    changed: () => shareL1(caches, views.all(), caches.slots),
   });
   try {
     await firstRefresh(views);
-    shareL1(caches, views.list(), viewsMax);
+    shareL1(caches, views.all(), caches.slots);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const isAway = error instanceof HeadraceError && error.code === 'unavailable';
@@ -302,54 +299,6 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
     );
   }
   return views;
-}
-
-interface DataPlane {
-  readonly table: TableHandle;
-  readonly lanes: Lanes;
-  readonly views: ViewRegistry;
-  readonly definitions: readonly CacheDefinition[];
-}
-
-function dataHandler(config: Config, log: Log, { table, lanes, views, definitions }: DataPlane) {
-  const { bodyBytesMax, lineBytesMax, deadline } = config;
-  const store = new RecordStore({
-    table: new TableReader(table, readerOfFront(config.lanes)),
-    lanes,
-    clock: systemClock,
-    deadlineMs: deadline,
-  });
-  const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
-  const shared = { store, bodyBytesMax, answerError };
-  const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
-  return routesOf(
-    {
-      record: recordHandlers(shared),
-      records: loadHandlers({ store, lineBytesMax, answerError }),
-      lookup: lookupHandlers({
-        ...shared,
-        answers: lookupAnswers(table, config),
-        isDeclared: ({ name, uid }) => views.get(name)?.uid === uid,
-      }),
-      invalidate: invalidateHandlers(shared),
-      ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, bodyBytesMax, answerError }),
-    },
-    { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
-  );
-}
-
-/** Each with a buffer beside the table. */
-function lookupAnswers(table: TableHandle, { lanes }: Config): LookupAnswer[] {
-  return Array.from(
-    { length: LOOKUP_ANSWERS },
-    (_, buffer) => new LookupAnswer(undefined, new ColumnGatherer(table, readerOfFront(lanes), buffer)),
-  );
-}
-
-/** Each lane's thread has the reader of its number. */
-function readerOfFront(lanes: number): number {
-  return lanes;
 }
 
 function frontLimits(config: Config): FrontLimits {

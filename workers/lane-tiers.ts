@@ -162,7 +162,7 @@ function openRedis(
   isRecord: boolean,
 ): Stored & { readonly connection: RedisConnection } {
   const { data, lane, inspector, notify } = options;
-  const { redisUrl, redisTimeoutMs, storeTimeoutMs, viewsMax } = data.shared;
+  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogViewsMax: viewsMax } = data.shared;
   const target = parseRedisUrl(redisUrl);
   if (typeof target === 'string') throw new HeadraceError('unavailable', `HEADRACE_REDIS_URL ${target}`);
   const connect = (name: string) =>
@@ -194,7 +194,13 @@ function openRedis(
 
 function openMongo(options: LaneTiersOptions): Stored & { readonly mongoCatalog: MongoCatalog } {
   const { data, inspector, notify } = options;
-  const { mongodbUrl, mongodbTimeoutMs, storeTimeoutMs, slowCommandMs, viewsMax } = data.shared;
+  const {
+    mongodbUrl,
+    mongodbTimeoutMs,
+    storeTimeoutMs,
+    slowCommandMs,
+    catalogViewsMax: viewsMax,
+  } = data.shared;
   const connection = new MongoConnection({
     url: mongodbUrl,
     slowMs: slowCommandMs,

@@ -21,6 +21,7 @@ import {
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
+import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { TableCache } from '../src/resolve/lane-cache.js';
 import { DONE, LaneService } from '../src/resolve/lane-service.js';
@@ -91,6 +92,10 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
   const { tombstoneTtlMs } = data;
   const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
 
+  const record = levels.at(-1)?.tier;
+  assert(record !== undefined, 'there is a store of record');
+  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+
   const warmth = openWarmth(
     { data, lane, lanes, writer, hotKeys: tiers.hotKeys },
     { ...parts, negative },
@@ -118,6 +123,7 @@ function open(data: LaneWorkerData, { lane, lanes, views: known, emptyCache }: S
     catalog,
     reads,
     writes,
+    eraser,
     flights,
     warm: () => warmth.begin(),
     pause: nextTurn,

@@ -24,7 +24,11 @@ export async function invalidate(
   return scan.removed;
 }
 
-function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): RemovalTest {
+/** Of keys and values alike: a prefix and a pattern look at the key alone, tags at the value alone. */
+export function testOf(
+  spec: Exclude<Invalidation, { kind: 'ids' }>,
+  inspector: RecordInspector,
+): RemovalTest {
   if (spec.kind === 'all') return () => true;
   if (spec.kind === 'prefix') {
     const prefix = Buffer.from(spec.prefix);
