@@ -38,6 +38,7 @@ onBothFronts('named caches', subject => {
       'rankingConfig 1d',
       'embeddings 7d',
     ]);
+    expect((await api.get('/v1/caches')).text).toBe(list.text);
     for (const shown of caches) {
       const path = `/v1/caches/${shown.cache}`;
       expect((await api.get(path)).json()).toEqual(shown);
@@ -46,6 +47,7 @@ onBothFronts('named caches', subject => {
       expect(Number(head.headers['content-length'])).toBe(JSON.stringify(shown).length);
     }
     expect(caches[0]).toEqual({
+      figures: expect.anything(),
       cache: 'results',
       enabled: true,
       ttl: '5m',
@@ -57,6 +59,26 @@ onBothFronts('named caches', subject => {
       tagsMax: 64,
       prefix: '',
     });
+  });
+
+  test('have the figures of what L1 holds', async () => {
+    const { api } = subject;
+    const figures = async () =>
+      ((await api.get('/v1/caches/fingerprints')).json() as { figures: { l1: Record<string, number> } })
+        .figures.l1;
+    const none = { entries: 0, bytes: 0, puts: 0, evicted: 0, expired: 0, emptied: 0, crowded: 0 };
+    expect(await figures()).toEqual({ ...none, budgetBytes: expect.any(Number) });
+    for (const key of ['a', 'b', 'c']) {
+      expect((await api.put(`/v1/caches/fingerprints/entries/${key}`, 'x'.repeat(500))).status).toBeLessThan(
+        300,
+      );
+    }
+    const held = await figures();
+    expect(held).toMatchObject({ entries: 3, puts: 3 });
+    expect(held['bytes']).toBeGreaterThan(1500);
+    expect(held['budgetBytes']).toBeGreaterThan(2 ** 20);
+    expect((await api.post('/v1/caches/fingerprints/invalidate', { all: true })).status).toBe(200);
+    expect(await figures()).toMatchObject({ entries: 0, bytes: 0, puts: 3 });
   });
 
   test('make the canonical key that the library makes', async () => {
