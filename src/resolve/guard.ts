@@ -135,6 +135,27 @@ export class GuardedTier implements Tier {
     });
   }
 
+  /** Each part is a call of its own. */
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    const parts = this.#tier.keysOf?.(viewUid)[Symbol.asyncIterator]();
+    if (parts === undefined) return;
+    try {
+      for (;;) {
+        const { value, done } = await this.#attempt({
+          ask: () => parts.next(),
+          verb: 'answer',
+          timeoutMs: this.#options.readTimeoutMs,
+          deadlineMs: Number.POSITIVE_INFINITY,
+        });
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      // Not waited for: it may hang with the tier.
+      parts.return?.().catch(() => undefined);
+    }
+  }
+
   close(): Promise<void> {
     this.#doubt?.close();
     return this.#tier.close();

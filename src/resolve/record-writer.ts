@@ -9,6 +9,7 @@ import { type Clock, type HybridClock, VERSION_MAX, type Version } from '../base
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { TierWrite } from '../base/tier.js';
+import { fillEntry } from '../caches/entry.js';
 import {
   failureOf,
   type IngestOp,
@@ -98,11 +99,20 @@ export class RecordWriter {
       checkDeadline(op.deadlineMs, this.#parts.clock);
       const lane = this.#parts.views.get(op.viewUid);
       if (op.kind === 'ingest') return this.#readLines(op, lane, batch);
-      batch.push(op.kind === 'put' ? this.#readBody(op, lane, bodies) : this.#tombstone(op, lane));
+      batch.push(this.#packOne(op, lane, bodies));
       return { kind: 'one', at: batch.length - 1 };
     } catch (error) {
       return { kind: 'failed', result: { kind: 'failed', failure: failureOf(error) } };
     }
+  }
+
+  #packOne(op: Exclude<WriteOp, IngestOp>, lane: LaneView, bodies: Uint8Array): Packed {
+    if (op.kind === 'remove') return this.#tombstone(op, lane);
+    if (op.kind === 'put') return this.#readBody(op, lane, bodies);
+    lane.draft.reset();
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
+    lane.draft.id = op.id;
+    return this.#pack(lane);
   }
 
   #readBody(op: PutOp, lane: LaneView, bodies: Uint8Array): Packed {
@@ -139,10 +149,11 @@ export class RecordWriter {
     const { clock, versions } = this.#parts;
     const { draft, view } = lane;
     const now = clock.now();
-    const expiresAt = now + (draft.ttlMs ?? view.ttlMs);
+    const freshUntil = now + (draft.ttlMs ?? view.ttlMs);
+    const expiresAt = freshUntil + draft.staleMs;
     const version = draft.version ?? versions.next();
     const raiseMax = draft.version === undefined ? VERSION_MAX : 0;
-    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil: expiresAt, expiresAt });
+    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil, expiresAt });
     return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt, raiseMax };
   }
 

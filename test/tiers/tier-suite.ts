@@ -98,6 +98,23 @@ export function tierSuite(name: string, open: () => Promise<OpenTier>): void {
       expect(await tier.putMany([write('a', 1), write('b', 1)])).toEqual([null, 9]);
     });
 
+    it('that holds the record says which keys it has, of one view', async () => {
+      if (tier.keysOf === undefined) return;
+      const ids = Array.from({ length: 2_500 }, (_, n) => `${n}`);
+      const keys = (uid: number) => [...ids, ...IDS].map(name => storageKey(uid, name));
+      for (const uid of [6, 7, 8]) await tier.putMany(keys(uid).map(key => ({ ...write('', 1), key })));
+      await tier.deleteMany([storageKey(7, '1000'), storageKey(7, 'a')]);
+      const keysOf = async (uid: number) => {
+        const held = new Set<string>();
+        for await (const part of tier.keysOf?.(uid) ?? [])
+          for (const key of part) held.add(Buffer.from(key).toString('hex'));
+        return [...held].sort();
+      };
+      const expected = keys(7).filter(key => !['1000', 'a'].includes(key.subarray(4).toString()));
+      expect(await keysOf(7)).toEqual(expected.map(key => key.toString('hex')).sort());
+      expect(await keysOf(9)).toEqual([]);
+    });
+
     it('does what a map would do', async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(command, { maxLength: 30 }), async commands => {
