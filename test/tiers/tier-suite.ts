@@ -100,9 +100,10 @@ export function tierSuite(name: string, open: () => Promise<OpenTier>): void {
 
     it('that holds the record says which keys it has, of one view', async () => {
       if (tier.keysOf === undefined) return;
-      const ids = Array.from({ length: 2_500 }, (_, n) => `${n}`);
-      const keys = (uid: number) => [...ids, ...IDS].map(name => storageKey(uid, name));
-      for (const uid of [6, 7, 8]) await tier.putMany(keys(uid).map(key => ({ ...write('', 1), key })));
+      const ids = Array.from({ length: 1_100 }, (_, n) => `${n}`);
+      const keys = [...ids, ...IDS].map(name => storageKey(7, name));
+      const others = [6, 8].flatMap(uid => IDS.map(name => storageKey(uid, name)));
+      await tier.putMany([...keys, ...others].map(key => ({ ...write('', 1), key })));
       await tier.deleteMany([storageKey(7, '1000'), storageKey(7, 'a')]);
       const keysOf = async (uid: number) => {
         const held = new Set<string>();
@@ -110,7 +111,7 @@ export function tierSuite(name: string, open: () => Promise<OpenTier>): void {
           for (const key of part) held.add(Buffer.from(key).toString('hex'));
         return [...held].sort();
       };
-      const expected = keys(7).filter(key => !['1000', 'a'].includes(key.subarray(4).toString()));
+      const expected = keys.filter(key => !['1000', 'a'].includes(key.subarray(4).toString()));
       expect(await keysOf(7)).toEqual(expected.map(key => key.toString('hex')).sort());
       expect(await keysOf(9)).toEqual([]);
     });
