@@ -14,6 +14,7 @@ import { lookupHandlers } from './front/lookup-handler.js';
 import { recordHandlers } from './front/record-handlers.js';
 import { routesOf } from './front/routes.js';
 import { viewHandlers } from './front/view-handlers.js';
+import { Caches } from './l1/caches.js';
 import type { TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import type { Lanes } from './lanes/lanes.js';
@@ -47,6 +48,13 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const l1 = new Caches(table);
+  const l1FiguresOf = (cache: CacheDefinition) => {
+    const slot = viewOf(cache)?.slot;
+    return slot === undefined
+      ? undefined
+      : { budgetBytes: l1.options(slot).budgetBytes, ...l1.figures(slot) };
+  };
   return routesOf(
     {
       record: recordHandlers(shared),
@@ -58,7 +66,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, bodyBytesMax, answerError }),
+      ...cacheHandlers({ definitions, l1FiguresOf, bodyBytesMax, answerError }),
       entry: entryHandlers({ ...shared, viewOf }),
       ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },

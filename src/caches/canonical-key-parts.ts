@@ -44,8 +44,9 @@ function checkParts(given: Readonly<Record<string, unknown>>, problems: ProblemL
   if (tenant !== undefined) checkText('tenant', tenant, 1, KEY_LIMITS.tenantBytes, problems);
   if (query !== undefined) checkQuery(query, problems);
   if (isObject(params)) checkParams(params, problems);
-  else if (params !== undefined) problems.add('params', 'must be an object');
-  if (query === undefined && params === undefined) problems.add('query', 'is missing, and params are too');
+  else if (params !== undefined) return problems.add('params', 'must be an object');
+  const hasParam = isObject(params) && Object.values(params).some(value => value !== undefined);
+  if (query === undefined && !hasParam) problems.add('query', 'is missing, and there is no param');
 }
 
 function checkParams(params: Readonly<Record<string, unknown>>, problems: ProblemList): void {

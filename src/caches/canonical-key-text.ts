@@ -7,6 +7,8 @@
  * - marks that only steer the direction of display (Bidi_Control): they go;
  * - lone surrogates, which no UTF-8 can carry: they are U+FFFD.
  *
+ * (The first two are Unicode's compatibility caseless matching, D146 of its core specification.)
+ *
  * All else tells texts apart, also what is not seen: joiners (Persian words and emoji are written with them), variation
  * selectors, accents. The form of a form is itself.
  *
@@ -24,20 +26,19 @@ const CHEROKEE = /\p{Script=Cherokee}/u;
 export function canonicalQuery(text: string): string {
   if (PRINTABLE_ASCII.test(text)) return text.toLowerCase().replace(/ +/g, ' ').replace(ENDS, '');
   const plain = text.toWellFormed().replace(DISPLAY_ONLY, '');
-  // Unicode's D146, compatibility caseless matching: what one step makes may still be folded or composed by the next.
-  const once = foldCase(plain.normalize('NFD')).normalize('NFKC');
-  return foldCase(once).normalize('NFKC').replace(GAPS, ' ').replace(ENDS, '');
+  // Folded in parts: so it does not matter how the text was composed, and what comes of folding cannot be folded again.
+  return foldCase(plain.normalize('NFKD')).normalize('NFKC').replace(GAPS, ' ').replace(ENDS, '');
 }
 
 /**
- * Full case folding of a text in NFD or NFKC. JavaScript has none: made of its mappings of single characters, whose
- * results are those of Unicode's CaseFolding.txt (of characters that decompose: those of their parts).
+ * Full case folding of a text in NFKD. JavaScript has none: made of its mappings of single characters, whose results
+ * are those of Unicode's CaseFolding.txt.
  */
 function foldCase(text: string): string {
   return text.replace(FOLDED_OTHERWISE, character => {
     // The one script whose small letters are the younger ones, and folded to the capitals.
     if (CHEROKEE.test(character)) return character.toUpperCase();
-    // ẞ is small first, then as two letters; each at a time, so that no sigma is a final one.
+    // ẞ becomes ß before it becomes two letters. One character at a time: no sigma is a final one.
     return character.toLowerCase().toUpperCase().toLowerCase();
   });
 }

@@ -1,5 +1,5 @@
 /** `headrace config`: every option with its value, default, limit and meaning, and the named caches. */
-import type { CacheDefinition } from '../caches/definition.js';
+import { CACHES_STANDARD, type CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
 import { type Config, optionRows, printConfig } from '../config.js';
 
@@ -22,12 +22,13 @@ export function optionsText(config: Config): string {
   return `${how}\n\n${blocks.join('\n\n')}\n`;
 }
 
-/** As the configuration file has them, a cache a line; a comment, so that what is printed can still be read by a shell. */
+/** As the configuration file has them, a cache a line; in comments, as the options are lines of their own kind. */
 export function cachesText(definitions: readonly CacheDefinition[]): string {
-  const lines = definitions.map(
-    definition => `#     ${JSON.stringify(definition.name)}: ${JSON.stringify(definitionJson(definition))}`,
+  const there = definitions.map(definition => [definition.name, definitionJson(definition)] as const);
+  const removed = CACHES_STANDARD.filter(({ name }) => definitions.every(other => other.name !== name));
+  const lines = [...there, ...removed.map(({ name }) => [name, null] as const)].map(
+    ([name, options]) => `#     ${JSON.stringify(name)}: ${JSON.stringify(options)}`,
   );
-  const how =
-    '# The named caches, as HEADRACE_CONFIG_FILE may change them: other members, null for none, further names.';
+  const how = '# The named caches, as HEADRACE_CONFIG_FILE has them; it says only what is to be otherwise.';
   return `${how}\n# {\n#   "caches": {\n${lines.join(',\n')}\n#   }\n# }\n`;
 }

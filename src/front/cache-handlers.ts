@@ -14,6 +14,8 @@ import type { RouteHandlers } from './routes.js';
 
 export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
+  /** What L1 has of the cache; `undefined` while that is not known. */
+  readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -23,9 +25,15 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
   definitions,
+  l1FiguresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
+  function shownCache(cache: CacheDefinition) {
+    const l1 = l1FiguresOf(cache);
+    return { cache: cache.name, ...definitionJson(cache), ...(l1 === undefined ? {} : { figures: { l1 } }) };
+  }
+
   function list(exchange: Exchange): void {
     exchange.respond(200, READ, JSON.stringify({ caches: definitions.map(shownCache) }));
   }
@@ -50,10 +58,6 @@ export function cacheHandlers({
     cache: { GET: show, HEAD: show },
     cacheKey: { POST: makeKey },
   };
-}
-
-function shownCache(cache: CacheDefinition) {
-  return { cache: cache.name, ...definitionJson(cache) };
 }
 
 /** @throws HeadraceError `bad-json`, `invalid-key` */
