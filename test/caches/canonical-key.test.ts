@@ -15,9 +15,9 @@ import {
 } from '../../src/caches/canonical-key-parts.js';
 import { canonicalQuery } from '../../src/caches/canonical-key-text.js';
 import { CACHE_LIMITS } from '../../src/caches/definition.js';
-import { FULL, SEED } from '../base/seeded.js';
+import { FULL, FULL_TIMEOUT, SEED } from '../base/seeded.js';
 
-const RUNS = { numRuns: FULL ? 500_000 : 10_000, seed: SEED };
+const RUNS = { numRuns: FULL ? 100_000 : 10_000, seed: SEED };
 
 /** Texts that look like pieces of keys, so that what is read wrongly shows; and a few of any kind. */
 const text = (maxLength: number) =>
@@ -198,7 +198,7 @@ describe('a canonical key', () => {
     expect(new Set(asked.map(canonicalKey)).size).toBe(asked.length);
   });
 
-  test('can be read back, whatever is in it', () => {
+  test('can be read back, whatever is in it', FULL_TIMEOUT, () => {
     let whole = 0;
     fc.assert(
       fc.property(someParts, parts => {
@@ -212,7 +212,7 @@ describe('a canonical key', () => {
     expect(whole).toBeGreaterThan(RUNS.numRuns * 0.9);
   });
 
-  test('is equal exactly when what counts is', () => {
+  test('is equal exactly when what counts is', FULL_TIMEOUT, () => {
     const keys = new Map<string, string>();
     fc.assert(
       fc.property(someParts, parts => {
@@ -227,7 +227,7 @@ describe('a canonical key', () => {
     );
   });
 
-  test('begins with its tenant, and with no other', () => {
+  test('begins with its tenant, and with no other', FULL_TIMEOUT, () => {
     const tenants = text(3).filter(name => name !== '');
     fc.assert(
       fc.property(someParts, tenants, (parts, other) => {
@@ -273,7 +273,7 @@ describe('a key that would be too long', () => {
     expect(canonicalKey({ query: long.toUpperCase() })).toBe(keys[0]);
   });
 
-  test('fits into an id with the longest prefix, as every key does', () => {
+  test('fits into an id with the longest prefix, as every key does', FULL_TIMEOUT, () => {
     expect(KEY_LIMITS.keyBytes + CACHE_LIMITS.prefixBytes).toBe(512);
     const long = fc.record({
       tenant: fc.string({ minLength: 1, maxLength: 32, unit: 'grapheme-ascii' }),
