@@ -121,7 +121,7 @@ const OPTIONS = {
   ),
   headerBytesMax: option(bytes('1KiB', '64KiB'), 16 * 2 ** 10, 'request line and headers; passed: 431'),
   pathBytesMax: option(bytes('64B', '16KiB'), 4096, 'path and query; passed: 414'),
-  viewsMax: option(integer(1, 960), 256, 'views; passed: 429'),
+  viewsMax: option(integer(1, 950), 256, 'views; passed: 429'),
   connectionsMax: option(
     integer(1, 1_000_000),
     10_000,

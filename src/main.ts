@@ -29,7 +29,7 @@ import { Untold, untoldMemory } from './resolve/untold.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { firstRefresh, refresher } from './views/refresher.js';
-import { ViewRegistry } from './views/registry.js';
+import { slotsOf, ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
 export class StartError extends Error {
@@ -98,7 +98,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   try {
     const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config, config.viewsMax + definitions.length);
+    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {

@@ -121,9 +121,9 @@ class EntryHandlers {
     const head = readEntryHead(
       {
         contentType: exchange.header('content-type'),
-        contentEncoding: exchange.header('content-encoding'),
-        cacheControl: exchange.header('cache-control'),
-        cacheTags: exchange.header('cache-tags'),
+        contentEncoding: exchange.headerList('content-encoding'),
+        cacheControl: exchange.headerList('cache-control'),
+        cacheTags: exchange.headerList('cache-tags'),
       },
       cache,
     );

@@ -213,16 +213,17 @@ export class ViewRegistry {
     const cataloged =
       builtIn === undefined ? held : { ...held, l1Bytes: builtIn.l1Bytes, eviction: builtIn.eviction };
     this.#uidMin = Math.max(this.#uidMin, cataloged.uid + 1);
-    let known = this.#views.get(cataloged.name);
-    if (known !== undefined && known.uid !== cataloged.uid) {
-      await this.#remove(known);
-      known = undefined;
-    }
-    const view = viewOf({ ...cataloged, slot: known?.slot ?? this.#freeSlot() });
+    const known = this.#views.get(cataloged.name);
+    const replaced = known?.uid === cataloged.uid ? undefined : known;
+    // A built-in view is never missed: the new one stands before the old one goes.
+    if (builtIn === undefined) await this.#remove(replaced);
+    const slot = known?.uid === cataloged.uid ? known.slot : this.#freeSlot();
+    const view = viewOf({ ...cataloged, slot });
     if (known !== undefined && isSame(known, view)) return known;
     await this.#store.declare(storedViewOf(view));
     this.#views.set(view.name, view);
     this.#store.changed();
+    if (builtIn !== undefined && replaced !== undefined) await this.#forget(replaced);
     return view;
   }
 
@@ -246,7 +247,7 @@ export class ViewRegistry {
     const taken = new Set([...this.#views.values(), ...this.#leaving].map(view => view.slot));
     let slot = 0;
     while (taken.has(slot)) slot++;
-    if (slot < this.#store.viewsMax + this.#builtIn.size) return slot;
+    if (slot < slotsOf(this.#store.viewsMax, this.#builtIn.size)) return slot;
     throw new HeadraceError('too-many-views', `there are more than ${slot} views (HEADRACE_VIEWS_MAX)`);
   }
 
@@ -255,6 +256,11 @@ export class ViewRegistry {
     this.#changed = result.catch(() => undefined);
     return result;
   }
+}
+
+/** Places in L1 that so many views need: one more where a built-in one may be made anew beside itself. */
+export function slotsOf(viewsMax: number, builtIn: number): number {
+  return viewsMax + builtIn + (builtIn > 0 ? 1 : 0);
 }
 
 function isBuiltIn(name: string): boolean {

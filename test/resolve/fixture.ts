@@ -1,5 +1,6 @@
 /** The parts of a lane in the test's own thread: real records, a plain map for the shared table, any tier. */
 import { HybridClock, ManualClock, type Version } from '../../src/base/clock.js';
+import { viewUidOfStorageKey } from '../../src/base/keys.js';
 import type { Tier, TierWrite } from '../../src/base/tier.js';
 import { type Found, TierChain } from '../../src/resolve/chain.js';
 import { Coherence } from '../../src/resolve/coherence.js';
@@ -47,6 +48,10 @@ export class MapTier implements Tier {
       this.kept.set(name, write);
       return null;
     });
+  }
+
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    for (const { key } of this.kept.values()) if (viewUidOfStorageKey(key) === viewUid) yield [key];
   }
 
   async deleteMany(keys: readonly Uint8Array[]): Promise<void> {

@@ -1,4 +1,6 @@
 /** `/v1/caches/{cache}/entries/{key}` over HTTP: bytes in, the same bytes out, for as long as they may be served. */
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { ENTRY_LIMITS } from '../../src/caches/entry.js';
 import { eventually } from '../support/redis-server.js';
@@ -97,6 +99,31 @@ onBothFronts('entries', subject => {
     expect((await api.get(path)).status).toBe(200);
     await eventually(async () => (await api.get(path)).status === 404, 'it is gone');
     expect(statusOf(await api.get(path))).toEqual([404, 'headrace; fwd=miss; detail=L3']);
+  });
+
+  test('have the tags and times of all lines of their headers', async () => {
+    const path = freshPath('plans');
+    const lines = [
+      'host: x',
+      'content-length: 1',
+      'cache-tags: a',
+      'Cache-Tags: b,c',
+      'cache-control: max-age=9',
+    ];
+    const send = async (more: readonly string[]) => {
+      const socket = connect(subject.server.port, '127.0.0.1');
+      socket.write(
+        `PUT ${path} HTTP/1.1\r\n${[...lines, ...more, 'connection: close'].join('\r\n')}\r\n\r\nx`,
+      );
+      return text(socket);
+    };
+    for (const tag of ['a', 'b', 'c']) {
+      expect(await send(['cache-control: stale-if-error=1'])).toMatch(/^HTTP\/1.1 204 /);
+      const answer = await subject.api.post('/v1/caches/plans/invalidate', { tags: [tag] });
+      expect([tag, answer.json()]).toEqual([tag, { invalidated: 1 }]);
+    }
+    expect(await send(['cache-control: max-age=1'])).toContain('cache-control: max-age comes twice');
+    expect(await send(['cache-tags:'])).toContain('"at":"cache-tags[3]"');
   });
 
   test('that are refused name what is wrong', async () => {
