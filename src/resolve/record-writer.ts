@@ -5,7 +5,7 @@
  * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
  * it can be left over from a lane that died between the two.
  */
-import { type Clock, type HybridClock, VERSION_MAX, type Version } from '../base/clock.js';
+import { type Clock, type HybridClock, VERSION_MAX, VERSIONS_PER_MS, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { TierWrite } from '../base/tier.js';
@@ -191,9 +191,13 @@ export class RecordWriter {
   /** Tells of the change when the store has it, or may have it: cached copies must not outlive what they were made of. */
   async #putMany(batch: readonly Packed[]): Promise<readonly (Version | null)[]> {
     const { cache, chain, coherence } = this.#parts;
-    try {
-      const results = await chain.putMany(batch);
+    const changed = () => {
       for (const { lane, id } of batch) coherence.changedHere(lane.view.uid, id);
+    };
+    try {
+      const results = await chain.putMany(batch, changed);
+      // Also of what was read from a tier above before that had the write.
+      changed();
       return results;
     } catch (error) {
       // A disk that is full has taken nothing.
@@ -208,8 +212,9 @@ export class RecordWriter {
 
   /**
    * A write that was given its version here has none to lose by: where the store held a larger one, it goes above that.
-   * It is tried again while others who do the same get there first. Where the store fails in between, only what was to be
-   * raised has failed: the rest of the batch is durable.
+   * It is tried again while others get there first, each time twice as far ahead: those closer to the store would else be
+   * faster each time. Where the store fails in between, only what was to be raised has failed: the rest of the batch is
+   * durable.
    */
   async #raise(batch: Packed[], held: (Version | null)[]): Promise<Cut | undefined> {
     for (let round = 0; round < RAISE_ROUNDS_MAX; round++) {
@@ -221,7 +226,8 @@ export class RecordWriter {
         const write = batch[at] as Packed;
         if (newer === null || newer >= write.raiseMax) continue;
         const name = keyName(write.lane.view.uid, write.id);
-        const version = Math.min(write.raiseMax, Math.max(newer, raised.get(name) ?? 0) + 1) as Version;
+        const above = Math.max(newer, raised.get(name) ?? 0);
+        const version = Math.min(write.raiseMax, above + leadOf(round)) as Version;
         raised.set(name, version);
         batch[at] = { ...write, version, value: withVersion(write.value, version) };
         places.push(at);
@@ -240,6 +246,11 @@ export class RecordWriter {
     }
     return undefined;
   }
+}
+
+/** By how much: the next version at first, then milliseconds of the clock that gives versions, 16 s at last. */
+function leadOf(round: number): number {
+  return round === 0 ? 1 : VERSIONS_PER_MS * 2 ** (round - 1);
 }
 
 function concerns({ places }: Cut, part: Prepared): boolean {
