@@ -18,7 +18,7 @@ import { rawCommand } from './redis-command.js';
 import type { RedisConnection } from './redis-connection.js';
 import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
 import { redisUnavailable } from './redis-error.js';
-import type { Exchange, Send } from './redis-exchange.js';
+import type { Exchange } from './redis-exchange.js';
 import { RedisKeys } from './redis-keys.js';
 import { mgetCommand } from './redis-mget.js';
 import { DELETE_IF_SAME, PUT_IF_NEWER, type RedisScript } from './redis-script.js';
@@ -163,9 +163,8 @@ export class RedisTier implements Tier {
 
   #run(script: RedisScript, batches: readonly ScriptOperands[]): Promise<Exchange<unknown[]>> {
     const connection = this.#connection;
-    const again: Send = async command => (await connection.exchange(send => send(command))).answer;
     return connection.exchange(send =>
-      Promise.all(batches.map(({ keys, args }) => script.call(send, again, keys, args))),
+      Promise.all(batches.map(({ keys, args }) => script.call(send, connection.send, keys, args))),
     );
   }
 
