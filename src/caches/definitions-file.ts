@@ -32,6 +32,8 @@ const PREFIX = z.string().superRefine((prefix, context) => {
   const bytes = Buffer.byteLength(prefix);
   const message = `has ${bytes} bytes, ${CACHE_LIMITS.prefixBytes} are allowed`;
   if (bytes > CACHE_LIMITS.prefixBytes) context.addIssue({ code: 'custom', message });
+  // It would be a wildcard in the patterns that invalidate.
+  if (prefix.includes('*')) context.addIssue({ code: 'custom', message: 'has a *, which is not allowed' });
 });
 
 const CACHE = z.strictObject({

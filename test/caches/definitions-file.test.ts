@@ -117,11 +117,12 @@ describe('a file', () => {
         "results":{"ttl":"5","l1":{"bytes":"1KiB","evicton":"lru"},"tagsMax":65},
         "plans":{"staleIfError":300,"compressAbove":"1B","prefix":"${'é'.repeat(33)}","enabled":"yes"},
         "popular":7,
-        "embeddings":{"l1":{"eviction":"random"},"negativeTtl":"2h","ttl":"0ms"}}}`),
+        "embeddings":{"l1":{"eviction":"random"},"negativeTtl":"2h","ttl":"0ms","prefix":"a*"}}}`),
     );
     expect(found.map(line => line.replace(/^f: /, '').split(' ')[0]).sort()).toEqual([
       'caches.embeddings.l1.eviction',
       'caches.embeddings.negativeTtl',
+      'caches.embeddings.prefix',
       'caches.embeddings.ttl',
       'caches.plans.compressAbove',
       'caches.plans.enabled',
@@ -138,6 +139,7 @@ describe('a file', () => {
       'f: caches.results.ttl must be a whole number with a unit: 250ms, 30s, 15m, 24h, 7d',
     );
     expect(found).toContain('f: caches.plans.prefix has 66 bytes, 64 are allowed');
+    expect(found).toContain('f: caches.embeddings.prefix has a *, which is not allowed');
     expect(found).toContain('f: caches.results.l1.evicton is not known here');
   });
 
