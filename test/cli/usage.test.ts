@@ -8,7 +8,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { readDefinitions, readDefinitionsFile } from '../../src/caches/definitions-file.js';
 import { optionsText } from '../../src/cli/print-options.js';
 import { optionRows, readConfig } from '../../src/config.js';
-import { headrace, type Told } from './command-line.js';
+import { CLI, headrace, type Told } from './command-line.js';
 
 const HINT = '(--help lists what is allowed)\n';
 const NO_SERVER = 'http://127.0.0.1:1';
@@ -34,6 +34,10 @@ describe('help', () => {
       expect(serve).toContain(environment);
     }
     for (const text of others) expect(text).toMatch(/^Usage: headrace /);
+  });
+
+  it.skipIf(process.platform === 'win32')('comes from the built file itself, as npx starts it', () => {
+    expect(spawnSync(CLI, ['--help'], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('comes without a command too, as an error', async () => {
