@@ -22,6 +22,8 @@ import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import type { Log } from './observe/log.js';
+import type { SharedOrigins } from './resolve/lane-worker-data.js';
+import { OriginFigures } from './resolve/origin-figures.js';
 import type { ViewRegistry } from './views/registry.js';
 
 /** Lookups that wait for lanes at once without memory being made for them. */
@@ -34,9 +36,11 @@ export interface DataHandlerParts {
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
   readonly definitions: readonly CacheDefinition[];
+  readonly origins: SharedOrigins;
 }
 
-export function dataHandler({ config, log, table, lanes, views, definitions }: DataHandlerParts): Handler {
+export function dataHandler(parts: DataHandlerParts): Handler {
+  const { config, log, table, lanes, views, definitions, origins } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
@@ -48,6 +52,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const figures = new OriginFigures(origins, systemClock);
   const l1 = new Caches(table);
   const l1FiguresOf = (cache: CacheDefinition) => {
     const slot = viewOf(cache)?.slot;
@@ -66,8 +71,8 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, l1FiguresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...shared, viewOf }),
+      ...cacheHandlers({ definitions, l1FiguresOf, originFiguresOf: figures.of, bodyBytesMax, answerError }),
+      entry: entryHandlers({ ...shared, viewOf, onNegativeHit: figures.countNegativeHit }),
       ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },

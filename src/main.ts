@@ -24,7 +24,8 @@ import { WarmingProgress } from './lanes/warming.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
-import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
+import type { LaneWorkerData, SharedOrigins, SharedStores } from './resolve/lane-worker-data.js';
+import { sharedOrigins } from './resolve/origin-figures.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
@@ -101,7 +102,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
-    const lanes = await openLanes(config, table, laneWorker, {
+    const origins = sharedOrigins(definitions);
+    const lanes = await openLanes(config, table, origins, laneWorker, {
       log,
       warming,
       onViewsChanged: () => onViewsChanged(),
@@ -113,7 +115,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
     closers.push(stopRefreshing);
-    const handler = dataHandler({ config, log, table, lanes, views, definitions });
+    const handler = dataHandler({ config, log, table, lanes, views, definitions, origins });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -220,6 +222,7 @@ interface LaneHandlers {
 async function openLanes(
   config: Config,
   table: TableHandle,
+  origins: SharedOrigins,
   workerUrl: URL,
   { log, warming, onViewsChanged }: LaneHandlers,
 ): Promise<Lanes> {
@@ -234,6 +237,7 @@ async function openLanes(
     hotKeysMax: config.hotKeysMax,
     warmRate: config.warmRate,
     shared: sharedStores(config),
+    origins,
   };
   try {
     return await Lanes.open({

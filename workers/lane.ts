@@ -21,7 +21,7 @@ import {
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
-import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
+import { Coherence, type CoherenceParts, type FlightsUnderWay } from '../src/resolve/coherence.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
@@ -29,7 +29,9 @@ import { DONE, LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
 import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { NegativeEntries } from '../src/resolve/negative-entries.js';
+import { OriginFlights } from '../src/resolve/origin-flights.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
+import { type Outcome, ReadThrough } from '../src/resolve/read-through.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { Review } from '../src/resolve/review.js';
@@ -37,6 +39,7 @@ import { SingleFlight } from '../src/resolve/single-flight.js';
 import { Untold } from '../src/resolve/untold.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
+import { openOrigins } from './lane-origins.js';
 import { type LaneTiers, openTiers } from './lane-tiers.js';
 import { openWarmth } from './lane-warmth.js';
 
@@ -52,7 +55,7 @@ export default function answer(task: LaneTask): LaneReply | Promise<LaneReply> {
   }
   assert(service !== undefined, 'a lane is started before it is asked');
   const reply = service.answer(task);
-  return task.kind === 'read' ? reply.then(handOver) : reply;
+  return task.kind === 'read' || task.kind === 'read-through' ? reply.then(handOver) : reply;
 }
 
 async function start(task: StartTask): Promise<LaneReply> {
@@ -87,8 +90,9 @@ async function open(
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
+  const throughFlights = new OriginFlights<Outcome>(data.flightsMax);
   const { coherence, negative } = openCoherence(data, {
-    ...{ views, cache, flights, copies },
+    ...{ views, cache, flights: together(flights, throughFlights), copies },
     untold: new Untold(data.shared.untold, lane),
     review: () => void review.run(),
   });
@@ -106,7 +110,11 @@ async function open(
   const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
-  const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
+  const versions = new HybridClock(clock);
+  const writes = new RecordWriter({ ...parts, versions, tombstoneTtlMs });
+  const origins = openOrigins(data, clock, notify);
+  const { caches } = origins;
+  const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
 
   const record = levels.at(-1)?.tier;
   assert(record !== undefined, 'there is a store of record');
@@ -127,14 +135,26 @@ async function open(
     unfollow();
     coherence.close();
     // Keys that Redis was to be amended of are forgotten with this thread.
-    await Promise.all([housekeeping?.stop(), warmth.close(), amends?.run()]);
+    await Promise.all([housekeeping?.stop(), warmth.close(), amends?.run(), origins.close()]);
     await tiers.close();
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, eraser, flights, pause: nextTurn, close },
+    ...{ catalog, reads, writes, eraser, through, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
+}
+
+/** Both are told of every change. */
+function together(...all: readonly FlightsUnderWay[]): FlightsUnderWay {
+  return {
+    forget: name => {
+      for (const flights of all) flights.forget(name);
+    },
+    forgetAll: viewUid => {
+      for (const flights of all) flights.forgetAll(viewUid);
+    },
+  };
 }
 
 function dropLost(lost: LostWrites, views: LaneViews, cache: LaneCache): void {

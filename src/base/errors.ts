@@ -33,6 +33,7 @@ const PROBLEMS = {
   'too-many-views': { status: 429, title: 'The limit of views is reached' },
   'headers-too-large': { status: 431, title: 'The headers are larger than the limit' },
   internal: { status: 500, title: 'The server failed' },
+  'bad-origin': { status: 502, title: 'The origin answered with what cannot be used' },
   overloaded: { status: 503, title: 'The queue is full' },
   unavailable: { status: 503, title: 'A tier that is needed does not answer' },
   draining: { status: 503, title: 'The server is shutting down' },

@@ -17,6 +17,10 @@ export class ProblemList {
     else this.#more++;
   }
 
+  get isEmpty(): boolean {
+    return this.#problems.length === 0;
+  }
+
   clear(): void {
     if (this.#problems.length > 0) this.#problems = [];
     this.#more = 0;

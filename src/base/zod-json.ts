@@ -1,5 +1,7 @@
 /** Between strict JSON and zod: objects as zod wants them, texts that another function reads, problems with their places. */
 import * as z from 'zod';
+import { parseBytes } from './bytes.js';
+import { parseDuration } from './duration.js';
 import type { ProblemDetail } from './errors.js';
 import { shown } from './problem-list.js';
 
@@ -11,6 +13,18 @@ export function parsed(read: (text: string) => number | string) {
     context.addIssue({ code: 'custom', message: value });
     return z.NEVER;
   });
+}
+
+/** `30s` as milliseconds, within the limits. */
+export function duration(msMin: number, msMax: number) {
+  return parsed(text => parseDuration(text, msMin, msMax));
+}
+
+/** `64MiB`, or a number, as bytes, within the limits. */
+export function size(bytesMin: number, bytesMax: number) {
+  return z
+    .union([z.number().transform(String), z.string()])
+    .pipe(parsed(text => parseBytes(text, bytesMin, bytesMax)));
 }
 
 /** Without a prototype, so that no key can mean anything but itself. */

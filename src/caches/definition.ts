@@ -6,6 +6,7 @@
  * for `staleWhileRevalidateMs`, and while its origin fails for `staleIfErrorMs`; each begins where the ttl ends.
  */
 import type { EvictionPolicy } from '../views/schema.js';
+import type { OriginDefinition } from './origin-definition.js';
 
 export interface CacheDefinition {
   readonly name: string;
@@ -22,6 +23,8 @@ export interface CacheDefinition {
   readonly tagsMax: number;
   /** Put before each key in every tier. */
   readonly prefix: string;
+  /** Asked for what no tier has; undefined: only clients put entries. */
+  readonly origin: OriginDefinition | undefined;
 }
 
 const SECOND = 1_000;
@@ -54,6 +57,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   compressAbove: 1024,
   tagsMax: CACHE_LIMITS.tags,
   prefix: '',
+  origin: undefined,
 };
 
 /** The caches that come configured, by name. */

@@ -6,16 +6,17 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import * as z from 'zod';
-import { formatBytes, parseBytes } from '../base/bytes.js';
-import { DURATION_MS_MAX, formatDuration, parseDuration } from '../base/duration.js';
+import { formatBytes } from '../base/bytes.js';
+import { DURATION_MS_MAX, formatDuration } from '../base/duration.js';
 import { HeadraceError, type ProblemDetail } from '../base/errors.js';
 import { JsonReader } from '../base/json.js';
 import { type JsonValue, readText } from '../base/json-value.js';
 import { shown } from '../base/problem-list.js';
-import { parsed, plainObject, problemsOf } from '../base/zod-json.js';
+import { duration, plainObject, problemsOf, size } from '../base/zod-json.js';
 import { EVICTION_POLICIES } from '../views/schema.js';
 import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
 import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
+import { ORIGIN, originJson } from './origin-definition.js';
 
 export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
 
@@ -23,10 +24,6 @@ export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
 export class DefinitionsFileError extends Error {
   override readonly name = 'DefinitionsFileError';
 }
-
-const duration = (min: number, max: number) => parsed(text => parseDuration(text, min, max));
-const size = (min: number, max: number) =>
-  z.union([z.number().transform(String), z.string()]).pipe(parsed(text => parseBytes(text, min, max)));
 
 const PREFIX = z.string().superRefine((prefix, context) => {
   const bytes = Buffer.byteLength(prefix);
@@ -51,6 +48,7 @@ const CACHE = z.strictObject({
   compressAbove: size(CACHE_LIMITS.compressAboveMin, CACHE_LIMITS.compressAboveMax).optional(),
   tagsMax: z.int().min(0).max(CACHE_LIMITS.tags).optional(),
   prefix: PREFIX.optional(),
+  origin: ORIGIN.optional(),
 });
 
 /** A Map, as any name that the file may have would be none of an object's own. */
@@ -91,7 +89,7 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { l1Bytes, eviction } = definition;
+  const { l1Bytes, eviction, origin } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
@@ -102,6 +100,7 @@ export function definitionJson(definition: CacheDefinition): Readonly<Record<str
     compressAbove: formatBytes(definition.compressAbove),
     tagsMax: definition.tagsMax,
     prefix: definition.prefix,
+    ...(origin === undefined ? {} : { origin: originJson(origin) }),
   };
 }
 
@@ -118,6 +117,7 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     compressAbove: options.compressAbove ?? cache.compressAbove,
     tagsMax: options.tagsMax ?? cache.tagsMax,
     prefix: options.prefix ?? cache.prefix,
+    origin: options.origin ?? cache.origin,
   };
 }
 

@@ -78,7 +78,7 @@ function readTimes(header: string, definition: CacheDefinition, problems: Proble
 }
 
 /** Percent-encoded, as keys in paths are, so that a tag may have any character. */
-function readTags(header: string, countMax: number, problems: ProblemList): string[] {
+export function readTags(header: string, countMax: number, problems: ProblemList): string[] {
   if (header === '') return [];
   const parts = header.split(',');
   if (parts.length > countMax) {
@@ -115,10 +115,15 @@ function splitAt(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** An entity tag of RFC 9110, section 8.8.3, without its `W/`. */
+const OPAQUE_TAG = /"[\x21\x23-\x7e]*"/g;
+
 /** Whether the client has what the ETag stands for (RFC 9110, section 13.1.2: weak comparison). */
 export function isHeldByClient(ifNoneMatch: string, etag: string): boolean {
   if (ifNoneMatch === '') return false;
   if (ifNoneMatch === etag || ifNoneMatch === '*') return true;
-  // Our ETags have no comma within.
-  return ifNoneMatch.split(',').some(part => part.trim().replace(/^W\//, '') === etag);
+  const opaque = etag.replace(/^W\//, '');
+  // Those of an origin may have commas within.
+  for (const [tag] of ifNoneMatch.matchAll(OPAQUE_TAG)) if (tag === opaque) return true;
+  return false;
 }

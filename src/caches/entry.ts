@@ -5,6 +5,8 @@
  *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate, in milliseconds
  *     bytes    payload                              and the record's own: version, times, tags, checksum
  *
+ * A payload that is null says that the cache's origin has none.
+ *
  * The record is fresh until its fresh-until, and kept until its expires-at: longer by the larger of the two stale times.
  */
 import { createHash } from 'node:crypto';
@@ -24,6 +26,8 @@ export const ENTRY_FEATURES: ReadonlyMap<string, FeatureType> = new Map([
 
 const CONTENT_TYPE = 0;
 const ETAG = 1;
+/** The position of the payload, which is null where the origin has said that there is none. */
+const PAYLOAD = 3;
 
 export const ENTRY_LIMITS = {
   /** A record less what stands beside the payload: 64 tags of 256 bytes with their offsets, and the head. */
@@ -32,7 +36,7 @@ export const ENTRY_LIMITS = {
   tagBytes: 256,
 } as const;
 
-/** What a client says of the bytes it puts. */
+/** What a client says of the bytes it puts, or an origin of those it answers with. */
 export interface EntryHead {
   readonly contentType: string;
   readonly tags: readonly string[];
@@ -40,13 +44,19 @@ export interface EntryHead {
   /** Both begin where the entry is no longer fresh. */
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
+  /** An origin's own; without it, one is made of the bytes. */
+  readonly etag?: string;
+  /** The origin has none: the entry says so, and its payload is empty. */
+  readonly isAbsent?: true;
 }
 
 /** Fills a draft that is empty. */
 export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array): void {
-  for (let position = 0; position < ENTRY_FEATURES.size; position++) draft.setPresent(position);
+  for (let position = 0; position < ENTRY_FEATURES.size; position++) {
+    if (position !== PAYLOAD || head.isAbsent !== true) draft.setPresent(position);
+  }
   draft.strings[CONTENT_TYPE] = head.contentType;
-  draft.strings[ETAG] = etagOf(head.contentType, payload);
+  draft.strings[ETAG] = head.etag ?? etagOf(head.contentType, payload);
   draft.bytes[0] = payload;
   draft.int64s[0] = head.staleWhileRevalidateMs;
   draft.tags = [...head.tags];
@@ -72,6 +82,11 @@ export class EntryReader {
 
   /** The entry was deleted. */
   isTombstone = false;
+
+  /** The origin has said that there is none. */
+  get isAbsent(): boolean {
+    return this.#record.hasNulls && this.#record.isNull(PAYLOAD);
+  }
 
   get writtenAt(): number {
     return this.#record.writtenAt;

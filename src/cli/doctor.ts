@@ -3,6 +3,7 @@
  * change. It changes nothing itself. Parts are looked at beside each other, the checks of one part in turn; each check
  * has a time limit, and a server that is silent is a problem like any other.
  */
+import type { CacheDefinition } from '../caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from '../caches/definitions-file.js';
 import {
   type Config,
@@ -18,6 +19,7 @@ import { checkMongo } from '../tiers/mongo-check.js';
 import { checkRedis } from '../tiers/redis-check.js';
 import type { Finding } from '../tiers/tier-check.js';
 import { checkMachine } from './doctor-machine.js';
+import { checkOrigins } from './doctor-origins.js';
 import { checkStores } from './doctor-stores.js';
 
 export { reportJson, reportText } from './doctor-report.js';
@@ -32,7 +34,9 @@ export async function examine(
 ): Promise<readonly Finding[]> {
   try {
     const config = readConfig(environment, flags);
-    return (await Promise.all([configuration(config), ...partsOf(config)])).flat();
+    const { findings, definitions } = caches(config);
+    const parts = [...partsOf(config), checkOrigins(definitions, CHECK_MS_MAX)];
+    return (await Promise.all([[...configuration(config), ...findings], ...parts])).flat();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return error.message.split('\n').map(says => ({
@@ -49,19 +53,29 @@ function configuration(config: Config): readonly Finding[] {
   const values = printConfig(config);
   const changed = optionRows.filter(({ name, standard }) => values.get(name) !== standard).length;
   const says = `${changed} of ${optionRows.length} are not the default`;
-  return [{ part: 'configuration', check: 'options', status: 'ok', says }, ...caches(config)];
+  return [{ part: 'configuration', check: 'options', status: 'ok', says }];
+}
+
+interface CachesFound {
+  readonly findings: readonly Finding[];
+  /** None when the file is wrong. */
+  readonly definitions: readonly CacheDefinition[];
 }
 
 /** Without a file there is nothing to check. */
-function caches({ configFile }: Config): readonly Finding[] {
+function caches({ configFile }: Config): CachesFound {
   const finding = { part: 'configuration', check: 'caches' };
   try {
-    const says = `${readDefinitionsFile(configFile).length} in ${configFile}`;
-    return configFile === '' ? [] : [{ ...finding, status: 'ok', says }];
+    const definitions = readDefinitionsFile(configFile);
+    const says = `${definitions.length} in ${configFile}`;
+    return { findings: configFile === '' ? [] : [{ ...finding, status: 'ok', says }], definitions };
   } catch (error) {
     if (!(error instanceof DefinitionsFileError)) throw error;
     const change = 'correct the file that HEADRACE_CONFIG_FILE names';
-    return error.message.split('\n').map(says => ({ ...finding, status: 'problem', says, change }));
+    const findings = error.message
+      .split('\n')
+      .map((says): Finding => ({ ...finding, status: 'problem', says, change }));
+    return { findings, definitions: [] };
   }
 }
 

@@ -6,6 +6,7 @@ import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
+import { withoutQueries } from '../caches/origin-definition.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
 import type { Exchange, Headers } from './front.js';
@@ -16,6 +17,8 @@ export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
   /** What L1 has of the cache; `undefined` while that is not known. */
   readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
+  /** What became of the questions to its origin; `undefined` without one. */
+  readonly originFiguresOf: (cache: CacheDefinition) => Readonly<Record<string, unknown>> | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -26,12 +29,17 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 export function cacheHandlers({
   definitions,
   l1FiguresOf,
+  originFiguresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
+    const origin = cache.origin && withoutQueries(cache.origin);
     const l1 = l1FiguresOf(cache);
-    return { cache: cache.name, ...definitionJson(cache), ...(l1 === undefined ? {} : { figures: { l1 } }) };
+    const ofOrigin = originFiguresOf(cache);
+    const figures = { ...(l1 && { l1 }), ...(ofOrigin && { origin: ofOrigin }) };
+    const shown = Object.keys(figures).length === 0 ? {} : { figures };
+    return { cache: cache.name, ...definitionJson({ ...cache, origin }), ...shown };
   }
 
   function list(exchange: Exchange): void {

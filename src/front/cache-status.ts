@@ -1,5 +1,6 @@
 /** `Cache-Status` (RFC 9211): where an answer came from, and for how long it stays fresh. */
 import type { Problem } from '../base/errors.js';
+import type { Through } from '../lookup/record-store.js';
 import type { Headers } from './front.js';
 
 const PROBLEM_PREFIX = 'urn:headrace:problem:';
@@ -16,6 +17,18 @@ export const BYPASSED: Headers = ['cache-status', 'headrace; fwd=bypass'];
 export function problemStatus({ type }: Problem): Headers {
   return ['cache-status', `headrace; detail=${type.slice(PROBLEM_PREFIX.length)}`];
 }
+
+/** Of an entry that was read through to the cache's origin, or is not known since that failed. */
+export function throughStatus({ source, isStored, isJoined, error }: Through, forward: Forward): string {
+  if (error !== undefined) return `headrace; fwd=${forward}; detail=${error.code}`;
+  if (source === 'tier') return 'headrace; fwd=miss; detail=L3';
+  if (source === 'stale') return 'headrace; fwd=stale; detail=stale-if-error';
+  const stored = isStored ? '; stored' : '';
+  return `headrace; fwd=${forward}${stored}${isJoined ? '; collapsed' : ''}; detail=origin`;
+}
+
+/** Why an origin is asked: nothing is held, it is too old, or the cache is switched off. */
+export type Forward = 'miss' | 'stale' | 'bypass';
 
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';

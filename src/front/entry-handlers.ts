@@ -8,10 +8,10 @@ import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
-import type { RecordStore } from '../lookup/record-store.js';
+import type { RecordStore, Through } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED, STORED, UNSTORED } from './cache-status.js';
+import { CacheStatus, FORWARDED, type Forward, STORED, throughStatus, UNSTORED } from './cache-status.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
@@ -21,6 +21,8 @@ export interface EntryHandlerOptions {
   readonly store: RecordStore;
   /** The view that holds the entries; `undefined` while it is not known. */
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
+  /** An answer from what is remembered of the cache's origin: that there is none. */
+  readonly onNegativeHit: (cache: CacheDefinition) => void;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -40,6 +42,9 @@ export function entryHandlers(options: EntryHandlerOptions): RouteHandlers['entr
 interface Asked {
   readonly cache: CacheDefinition;
   readonly key: string;
+  readonly view: View;
+  /** The key with the cache's prefix. */
+  readonly id: string;
   readonly ifNoneMatch: string;
   readonly timing: Timing;
 }
@@ -59,60 +64,102 @@ class EntryHandlers {
 
   read(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { store, viewOf } = this.#options;
-    const asked = {
-      cache,
-      key,
-      ifNoneMatch: exchange.header('if-none-match'),
-      timing: timingOf(exchange.header('headrace-timing')),
-    };
-    if (!cache.enabled) return answerMissing(exchange, asked, SWITCHED_OFF);
+    if (!cache.enabled && cache.origin === undefined)
+      return answerMissing(exchange, { cache, key }, SWITCHED_OFF);
     const view = viewOf(cache);
-    if (view === undefined) return answerMissing(exchange, asked, this.#status.failed);
+    if (view === undefined) return answerMissing(exchange, { cache, key }, this.#status.failed);
     const id = entryId(cache, key);
-    const { timing } = asked;
+    const timing = timingOf(exchange.header('headrace-timing'));
+    const ifNoneMatch = exchange.header('if-none-match');
+    const asked = { cache, key, view, id, ifNoneMatch, timing };
+    if (!cache.enabled) return this.#miss(exchange, asked, SWITCHED_OFF, 'bypass');
     if (timing !== TIMING_OFF) timing.lap('parse');
     const nowMs = store.now();
     const length = store.probe(view, id, nowMs);
     if (timing !== TIMING_OFF) timing.lap('l1');
-    if (length < 0) return this.#readBelow(exchange, view, id, asked);
+    if (length < 0) return this.#readBelow(exchange, asked);
     this.#answer(exchange, asked, this.#prefixes.of(length), true);
   }
 
-  #readBelow(exchange: Exchange, view: View, id: string, asked: Asked): void {
+  #readBelow(exchange: Exchange, asked: Asked): void {
     const { store, answerError } = this.#options;
     const kept = exchange.later();
     store
-      .fetch(view, id)
+      .fetch(asked.view, asked.id)
       .then(record => {
         if (asked.timing !== TIMING_OFF) asked.timing.lap('l3');
-        if (record === undefined) answerMissing(kept, asked, this.#status.miss);
+        if (record === undefined) this.#miss(kept, asked, this.#status.miss, 'miss');
         else this.#answer(kept, asked, record, false);
       })
       .catch(error => {
-        if (wasEmptied(error)) answerMissing(kept, asked, this.#status.miss);
+        if (wasEmptied(error)) this.#miss(kept, asked, this.#status.miss, 'miss');
         else answerError(kept, error, ['cache-status', this.#status.failed]);
       });
   }
 
   #answer(exchange: Exchange, asked: Asked, record: Uint8Array, isL1: boolean): void {
     const entry = this.#entry;
-    const { timing, ifNoneMatch } = asked;
-    const nowMs = this.#options.store.now();
+    const { store, onNegativeHit } = this.#options;
+    const nowMs = store.now();
     entry.reset(record);
-    if (entry.isTombstone) return answerMissing(exchange, asked, isL1 ? MISS_L1 : this.#status.miss);
-    if (freshnessOf(entry, nowMs) === 'old') return answerMissing(exchange, asked, isL1 ? OLD_L1 : OLD_BELOW);
+    if (entry.isTombstone) return this.#miss(exchange, asked, isL1 ? MISS_L1 : this.#status.miss, 'miss');
+    const freshness = freshnessOf(entry, nowMs);
+    if (freshness === 'old') return this.#miss(exchange, asked, isL1 ? OLD_L1 : OLD_BELOW, 'stale');
+    const status = isL1 ? this.#status.hit(entry.freshUntil, nowMs) : this.#status.miss;
+    if (entry.isAbsent) {
+      onNegativeHit(asked.cache);
+      return answerMissing(exchange, asked, status);
+    }
+    this.#serve(exchange, asked, nowMs, status);
+    if (freshness === 'stale' && asked.cache.origin !== undefined) store.refresh(asked.view, asked.id, nowMs);
+  }
+
+  /** Answers with the entry that the reader is set on. */
+  #serve(exchange: Exchange, { timing, ifNoneMatch }: Asked, nowMs: number, cacheStatus: string): void {
+    const entry = this.#entry;
     const headers = this.#headers;
     const { etag } = entry;
     headers[1] = entry.contentType;
     headers[3] = etag;
     headers[5] = String(ageSeconds(entry.writtenAt, nowMs));
-    headers[7] = isL1 ? this.#status.hit(entry.freshUntil, nowMs) : this.#status.miss;
+    headers[7] = cacheStatus;
     const isHeld = isHeldByClient(ifNoneMatch, etag);
     const body = isHeld ? '' : entry.payload;
     const status = isHeld ? 304 : 200;
     if (timing === TIMING_OFF) return exchange.respond(status, headers, body);
     timing.lap('encode');
     exchange.respond(status, [...headers, 'server-timing', timing.header()], body);
+  }
+
+  /** Where the cache has an origin, that one has the last word. */
+  #miss(exchange: Exchange, asked: Asked, status: string, forward: Forward): void {
+    if (asked.cache.origin === undefined) return answerMissing(exchange, asked, status);
+    const { store, viewOf, answerError } = this.#options;
+    const kept = exchange.later();
+    store
+      .readThrough(asked.view, [asked.id])
+      .then(([through]) => through && this.#answerThrough(kept, asked, through, forward))
+      .catch(error => {
+        const view = viewOf(asked.cache);
+        // All of the cache was invalidated meanwhile: what it is now is empty.
+        if (wasEmptied(error) && view !== undefined && view.uid !== asked.view.uid)
+          this.#miss(kept, { ...asked, view }, status, forward);
+        else answerError(kept, error, ['cache-status', this.#status.failed]);
+      });
+  }
+
+  /** Whatever its times say: it is new, or nothing else can be had. */
+  #answerThrough(kept: Exchange, asked: Asked, through: Through, forward: Forward): void {
+    const { store, answerError, onNegativeHit } = this.#options;
+    const status = throughStatus(through, forward);
+    const { record, error } = through;
+    if (asked.timing !== TIMING_OFF) asked.timing.lap('origin');
+    if (error !== undefined) return answerError(kept, error, ['cache-status', status]);
+    if (record === undefined) return answerMissing(kept, asked, status);
+    this.#entry.reset(record);
+    if (!this.#entry.isAbsent) return this.#serve(kept, asked, store.now(), status);
+    onNegativeHit(asked.cache);
+    answerMissing(kept, asked, status);
   }
 
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
@@ -181,7 +228,11 @@ export function wasEmptied(error: unknown): boolean {
 }
 
 /** A miss: this is where whoever is to make the entry will be told so. */
-function answerMissing(exchange: Exchange, { cache, key }: Asked, status: string): void {
+function answerMissing(
+  exchange: Exchange,
+  { cache, key }: Pick<Asked, 'cache' | 'key'>,
+  status: string,
+): void {
   const problem = problemOf('entry-not-found', `cache ${cache.name} has no entry ${key}`);
   exchange.fail(problem, ['cache-status', status]);
 }

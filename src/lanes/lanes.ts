@@ -24,16 +24,33 @@ import {
   type LaneCounters,
   type PutResult,
   type ReadOp,
+  type ThroughAnswer,
   type ViewDraft,
   type WriteResult,
 } from './messages.js';
-import type { PackedRows } from './packed-rows.js';
+import { PackedRows } from './packed-rows.js';
 
 export const LANE_LIMITS = {
   opsMax: 16_384,
   bytesMax: 32 * 1024 * 1024,
   controlDeadlineMs: 60_000,
 } as const;
+
+/** The others are few, and go past the bounds. */
+const BOUNDED: ReadonlySet<ControlTask['kind']> = new Set([
+  'invalidate',
+  'erase',
+  'stats',
+  'read-through',
+  'refresh',
+]);
+
+/** What a lane has of a cache that has an origin. */
+export interface Through {
+  readonly rows: PackedRows;
+  /** By row. */
+  readonly answers: readonly ThroughAnswer[];
+}
 
 export interface LanesOptions {
   readonly count: number;
@@ -181,6 +198,19 @@ export class Lanes {
     return result.ingest;
   }
 
+  /** Entries of a cache that has an origin: a row per id, and how each was come by. */
+  async readThrough(lane: number, view: View, ids: readonly string[], deadlineMs: number): Promise<Through> {
+    const task: ControlTask = { kind: 'read-through', viewUid: view.uid, ids, deadlineMs };
+    const reply = await this.#control(lane, task, deadlineMs);
+    assert(reply.kind === 'read-through', 'a reading through is answered as one');
+    return { rows: new PackedRows(reply.rows, ids.length), answers: reply.answers };
+  }
+
+  /** Resolves when the lane has begun to make a stale entry of such a cache anew, or has no room for it. */
+  async refresh(lane: number, view: View, id: string, deadlineMs: number): Promise<void> {
+    await this.#control(lane, { kind: 'refresh', viewUid: view.uid, id }, deadlineMs);
+  }
+
   /** Drops cached copies in all lanes: how many. */
   invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
     return this.#count({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
@@ -293,8 +323,9 @@ export class Lanes {
 
   async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
     // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
-    const isBounded = task.kind === 'invalidate' || task.kind === 'erase' || task.kind === 'stats';
-    const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
+    const bytes = task.kind === 'read-through' ? charactersOf(task.ids) : 0;
+    const isBounded = BOUNDED.has(task.kind);
+    const call = this.#begin<ControlTask, ControlReply>(lane, task, bytes, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;
   }

@@ -34,6 +34,8 @@ export interface PutEntryOp {
   readonly viewUid: number;
   readonly id: string;
   readonly head: EntryHead;
+  /** Of an origin's answer: that of the moment when it was asked. Without it, one is given when it is written. */
+  readonly version?: Version;
   /** Of the payload within the task's `bodies`. */
   readonly start: number;
   readonly end: number;
@@ -44,6 +46,8 @@ export interface RemoveOp {
   readonly kind: 'remove';
   readonly viewUid: number;
   readonly id: string;
+  /** As of `PutEntryOp`. */
+  readonly version?: Version;
   readonly deadlineMs: number;
 }
 
@@ -84,9 +88,20 @@ export type ControlTask =
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
   /** The same of entries of a named cache, which are gone for good then. */
   | { readonly kind: 'erase'; readonly viewUid: number; readonly spec: Erasure }
+  | ReadThroughTask
+  /** Make a stale entry anew in the background, which goes on when this is answered. */
+  | ({ readonly kind: 'refresh' } & RecordKey)
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
+
+/** Entries of a cache that has an origin: what no tier has is asked of it. */
+export interface ReadThroughTask {
+  readonly kind: 'read-through';
+  readonly viewUid: number;
+  readonly ids: readonly string[];
+  readonly deadlineMs: number;
+}
 
 export interface StartTask {
   readonly kind: 'start';
@@ -167,8 +182,29 @@ export interface LaneCounters {
   readonly stale: number;
 }
 
+/** How an entry was come by. */
+export interface ThroughAnswer {
+  /** `stale`: an old value of a tier, as the origin failed or takes too long. */
+  readonly source: 'tier' | 'origin' | 'stale';
+  /** What the origin answered is in the store. */
+  readonly isStored: boolean;
+  /** Somebody else had asked already. */
+  readonly isJoined: boolean;
+  /** Why there is none; its row is UNAVAILABLE. */
+  readonly failure: Failure | null;
+}
+
+export interface ReadThroughReply {
+  readonly kind: 'read-through';
+  /** A row per id, NOT_FOUND where the origin has none; see `packed-rows.ts`. */
+  readonly rows: ArrayBuffer;
+  /** By id. */
+  readonly answers: readonly ThroughAnswer[];
+}
+
 export type ControlReply =
   | { readonly kind: 'done'; readonly count: number }
+  | ReadThroughReply
   | { readonly kind: 'cataloged'; readonly views: readonly CatalogedView[] }
   | { readonly kind: 'standing'; readonly standing: Standing<CatalogedView> | undefined }
   | { readonly kind: 'stats'; readonly counters: LaneCounters };

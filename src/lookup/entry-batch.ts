@@ -4,7 +4,7 @@ import { HeadraceError } from '../base/errors.js';
 import { EntryReader } from '../caches/entry.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
 import type { JsonWriter } from '../views/json-writer.js';
-import type { RowSink } from './record-store.js';
+import type { RowSink, Through } from './record-store.js';
 
 export const ENTRY_BATCH_LIMITS = {
   keys: 1_000,
@@ -18,6 +18,8 @@ const TEXTUAL = /^(?:text\/[^;]+|application\/(?:[^;]+\+)?json)[ \t]*(?:;[ \t]*c
 export class EntryBatch implements RowSink {
   readonly #rows: (Uint8Array | 'NOT_FOUND' | 'UNAVAILABLE')[];
   #bytes = 0;
+  /** Those that an origin was asked for: served whatever their times say. */
+  readonly #through = new Set<number>();
 
   constructor(count: number) {
     this.#rows = new Array(count).fill('NOT_FOUND');
@@ -30,11 +32,37 @@ export class EntryBatch implements RowSink {
 
   /** @throws HeadraceError `too-many-ids` when there is too much for one answer. */
   present(row: number, bytes: Uint8Array, offset: number, length: number): void {
-    this.#bytes += length;
+    this.#count(length);
+    this.#rows[row] = new Uint8Array(bytes.subarray(offset, offset + length));
+  }
+
+  /** Takes what an origin was asked for. @throws HeadraceError as `present`. */
+  through(row: number, { record, error }: Through): void {
+    this.#through.add(row);
+    this.#count(record?.length ?? 0);
+    this.#rows[row] = record ?? (error === undefined ? 'NOT_FOUND' : 'UNAVAILABLE');
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
     const { bytes: bytesMax } = ENTRY_BATCH_LIMITS;
     if (this.#bytes > bytesMax)
       throw new HeadraceError('too-many-ids', `the entries have more than ${bytesMax} bytes: ask for fewer`);
-    this.#rows[row] = new Uint8Array(bytes.subarray(offset, offset + length));
+  }
+
+  /** The rows that an origin is to be asked for, and those that it is to make anew in the background. */
+  wanted(nowMs: number): { readonly missing: readonly number[]; readonly stale: readonly number[] } {
+    const entry = new EntryReader();
+    const missing: number[] = [];
+    const stale: number[] = [];
+    this.#rows.forEach((row, place) => {
+      if (row === 'UNAVAILABLE') return;
+      if (row !== 'NOT_FOUND') entry.reset(row);
+      const freshness = row === 'NOT_FOUND' || entry.isTombstone ? 'old' : freshnessOf(entry, nowMs);
+      if (freshness === 'old') missing.push(place);
+      else if (freshness === 'stale') stale.push(place);
+    });
+    return { missing, stale };
   }
 
   absent(row: number): void {
@@ -59,7 +87,10 @@ export class EntryBatch implements RowSink {
       if (typeof row === 'string') writer.string(row);
       else {
         entry.reset(row);
-        const isServed = !entry.isTombstone && freshnessOf(entry, nowMs) !== 'old';
+        const isServed =
+          !entry.isTombstone &&
+          !entry.isAbsent &&
+          (this.#through.has(place) || freshnessOf(entry, nowMs) !== 'old');
         writer.string(isServed ? 'PRESENT' : 'NOT_FOUND');
         if (isServed) writeEntry(writer, entry, nowMs);
       }

@@ -6,11 +6,18 @@ import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
-import type { Lanes } from '../lanes/lanes.js';
-import type { Erasure, Invalidation, PutResult } from '../lanes/messages.js';
+import type { Lanes, Through as LaneThrough } from '../lanes/lanes.js';
+import {
+  type Erasure,
+  errorOf,
+  type Invalidation,
+  type PutResult,
+  type ThroughAnswer,
+} from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { View } from '../views/schema.js';
 import { Ingest, type IngestOptions } from './ingest.js';
+import { Refreshes } from './refreshes.js';
 
 export interface RecordStoreOptions {
   readonly table: TableReader;
@@ -55,6 +62,7 @@ export class RecordStore {
   readonly #lanes: Lanes;
   readonly #clock: Clock;
   readonly #deadlineMs: number;
+  readonly #refreshes = new Refreshes();
 
   constructor({ table, lanes, clock, deadlineMs }: RecordStoreOptions) {
     this.#table = table;
@@ -163,6 +171,40 @@ export class RecordStore {
     return failure;
   }
 
+  /**
+   * Entries of a cache that has an origin, which is asked for what no tier has: by id, in order.
+   * @throws HeadraceError `view-not-found`; else what is wrong stands with the ids that it is about.
+   */
+  async readThrough(view: View, ids: readonly string[]): Promise<readonly Through[]> {
+    const deadlineMs = this.#deadline();
+    const entries = new Array<Through>(ids.length);
+    const byLane = new Map<number, number[]>();
+    ids.forEach((id, place) => {
+      const lane = this.#laneOf(view, id);
+      const places = byLane.get(lane);
+      if (places === undefined) byLane.set(lane, [place]);
+      else places.push(place);
+    });
+    await Promise.all(
+      [...byLane].map(async ([lane, places]) => {
+        const asked = places.map(place => ids[place] as string);
+        const found = await this.#lanes.readThrough(lane, view, asked, deadlineMs).catch(headraceError);
+        if (found instanceof HeadraceError && found.code === 'view-not-found') throw found;
+        places.forEach((place, row) => {
+          entries[place] = throughOf(found, row);
+        });
+      }),
+    );
+    return entries;
+  }
+
+  /** Has a stale entry of such a cache made anew in the background, soon and once. */
+  refresh(view: View, id: string, nowMs: number): void {
+    if (!this.#refreshes.begin(view.uid, id, nowMs)) return;
+    // Whoever asks for it next tries again.
+    this.#lanes.refresh(this.#laneOf(view, id), view, id, this.#deadline()).catch(headraceError);
+  }
+
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
   write(view: View, id: string, body: Uint8Array): Promise<PutResult> {
     return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
@@ -201,6 +243,21 @@ export class RecordStore {
   #deadline(): number {
     return this.#clock.now() + this.#deadlineMs;
   }
+}
+
+/** An entry that was read through to an origin. */
+export interface Through extends Omit<ThroughAnswer, 'failure'> {
+  /** `undefined`: there is none, or `error` says why it is not known. */
+  readonly record: Uint8Array | undefined;
+  readonly error: HeadraceError | undefined;
+}
+
+function throughOf(found: LaneThrough | HeadraceError, row: number): Through {
+  const unknown = { record: undefined, source: 'origin', isStored: false, isJoined: false } as const;
+  if (found instanceof HeadraceError) return { ...unknown, error: found };
+  const { failure, ...answer } = found.answers[row] as ThroughAnswer;
+  if (failure !== null) return { ...unknown, error: errorOf(failure) };
+  return { ...answer, record: found.rows.record(row), error: undefined };
 }
 
 export interface LookupMisses {

@@ -24,7 +24,6 @@
  */
 import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
-import type { Tier } from '../base/tier.js';
 
 export interface BreakerOptions {
   /** Failures in a row that open it. */
@@ -44,7 +43,7 @@ export const BREAKER_DEFAULTS: BreakerOptions = {
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
 export interface BreakerChange {
-  readonly tier: Tier['name'];
+  readonly tier: string;
   readonly from: BreakerState;
   readonly to: BreakerState;
 }
@@ -77,7 +76,8 @@ export function breakerMemory(breakers: number): SharedArrayBuffer {
 }
 
 export interface BreakerParts {
-  readonly tier: Tier['name'];
+  /** What is guarded, for the log. */
+  readonly tier: string;
   readonly memory: SharedArrayBuffer;
   /** The place of this tier's breaker in the memory. */
   readonly index: number;

@@ -29,11 +29,18 @@ export interface LocalCopies {
   deleteMany(keys: readonly Uint8Array[]): Promise<void>;
 }
 
+/** Questions whose answers may be old when a key has changed. */
+export interface FlightsUnderWay {
+  forget(name: string): void;
+  /** Of one view, where it is said. */
+  forgetAll(viewUid?: number): void;
+}
+
 export interface CoherenceParts {
   readonly views: LaneViews;
   readonly cache: LaneCache;
   readonly negative: NegativeEntries;
-  readonly flights: { forget(name: string): void; forgetAll(): void };
+  readonly flights: FlightsUnderWay;
   readonly copies: LocalCopies | undefined;
   /** Empties a view's slot of the shared table, in all lanes. */
   readonly emptySlot: (slot: number) => void;
@@ -136,7 +143,7 @@ export class Coherence {
     const { cache, negative, flights, copies } = this.#parts;
     if (ids === undefined) {
       negative.clear();
-      flights.forgetAll();
+      flights.forgetAll(viewUid);
       copies?.newEra();
       return;
     }

@@ -17,6 +17,7 @@ import { invalidate } from './invalidator.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
 import type { ReadResolver } from './read-resolver.js';
+import type { ReadThrough } from './read-through.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
 
@@ -30,6 +31,7 @@ export interface LaneServiceParts {
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
   readonly eraser: Pick<Eraser, 'erase'>;
+  readonly through: Pick<ReadThrough, 'read' | 'refresh'>;
   readonly flights: { readonly joined: number };
   /** Begins to read what was hot before the start, unless it has begun. */
   readonly warm: () => void;
@@ -89,6 +91,11 @@ export class LaneService {
         // What is in memory goes first, so that it goes at once.
         await this.#invalidate(task.viewUid, task.spec);
         return { kind: 'done', count: await this.#parts.eraser.erase(task.viewUid, task.spec) };
+      case 'read-through':
+        return this.#parts.through.read(task);
+      case 'refresh':
+        this.#parts.through.refresh(task);
+        return DONE;
       case 'warm':
         this.#parts.warm();
         return DONE;

@@ -1,4 +1,5 @@
 /** What the front gives the thread of every lane when it starts it; see `workers/lane.ts`. */
+import type { CacheDefinition } from '../caches/definition.js';
 import type { RecordStoreName } from '../config.js';
 import type { TableHandle } from '../l1/layout.js';
 
@@ -19,6 +20,16 @@ export interface LaneWorkerData {
   /** Of them, so many a second are read at a start; 0: none. */
   readonly warmRate: number;
   readonly shared: SharedStores;
+  readonly origins: SharedOrigins;
+}
+
+/** The caches that have an origin, and the memory that lanes and front share about them, each in its place. */
+export interface SharedOrigins {
+  readonly caches: readonly CacheDefinition[];
+  /** Of `breakerMemory`. */
+  readonly breakers: SharedArrayBuffer;
+  /** Of `originCounterMemory`. */
+  readonly counters: SharedArrayBuffer;
 }
 
 /** The stores beside the embedded one, and what goes with them. */

@@ -15,6 +15,7 @@ import {
   type IngestOp,
   type IngestResult,
   type LineError,
+  type PutEntryOp,
   type PutOp,
   type RemoveOp,
   type WriteOp,
@@ -48,7 +49,7 @@ export interface RecordWriterParts {
 }
 
 /** A write packed and on its way to the store. */
-interface Packed extends TierWrite {
+export interface Packed extends TierWrite {
   readonly lane: LaneView;
   readonly id: string;
   readonly expiresAt: number;
@@ -94,6 +95,21 @@ export class RecordWriter {
     }
   }
 
+  /** An entry as a record, to be stored by `keep` or only to be answered. @throws HeadraceError `invalid-record`. */
+  packEntry(op: PutEntryOp, lane: LaneView, bodies: Uint8Array): Packed {
+    lane.draft.reset();
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
+    lane.draft.id = op.id;
+    lane.draft.version = op.version;
+    return this.#pack(lane);
+  }
+
+  /** Stores it as `write` does: whether it was applied. @throws HeadraceError what the store throws. */
+  async keep(packed: Packed): Promise<boolean> {
+    const [held = null] = await this.#store([packed]);
+    return held === null;
+  }
+
   #prepare(op: WriteOp, bodies: Uint8Array, batch: Packed[]): Prepared {
     try {
       checkDeadline(op.deadlineMs, this.#parts.clock);
@@ -108,11 +124,7 @@ export class RecordWriter {
 
   #packOne(op: Exclude<WriteOp, IngestOp>, lane: LaneView, bodies: Uint8Array): Packed {
     if (op.kind === 'remove') return this.#tombstone(op, lane);
-    if (op.kind === 'put') return this.#readBody(op, lane, bodies);
-    lane.draft.reset();
-    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
-    lane.draft.id = op.id;
-    return this.#pack(lane);
+    return op.kind === 'put' ? this.#readBody(op, lane, bodies) : this.packEntry(op, lane, bodies);
   }
 
   #readBody(op: PutOp, lane: LaneView, bodies: Uint8Array): Packed {
@@ -158,8 +170,8 @@ export class RecordWriter {
   }
 
   #tombstone(op: RemoveOp, lane: LaneView): Packed {
-    const version = this.#parts.versions.next();
-    const raiseMax = Number.MAX_SAFE_INTEGER;
+    const version = op.version ?? this.#parts.versions.next();
+    const raiseMax = op.version === undefined ? Number.MAX_SAFE_INTEGER : 0;
     const now = this.#parts.clock.now();
     const expiresAt = now + this.#tombstoneTtlMs;
     const value = encodeTombstone(version, now, expiresAt);

@@ -21,9 +21,9 @@ import { type Dispatcher, Pool } from 'undici';
 import { type Clock, systemClock } from '../base/clock.js';
 import { formatDuration } from '../base/duration.js';
 import { HeadraceError } from '../base/errors.js';
+import { guardLookup } from '../base/origin-address.js';
+import type { OriginTarget } from '../base/origin-url.js';
 import { TierRefusal } from '../base/tier.js';
-import { guardLookup } from './origin-address.js';
-import type { OriginTarget } from './origin-url.js';
 
 export interface ExchangeOptions {
   /** Connections of this pool; every lane has its own. */
@@ -68,6 +68,7 @@ export interface OriginReply {
   readonly body: Uint8Array;
 }
 
+const NAMED = { 'accept-encoding': 'identity', 'user-agent': 'headrace' };
 const HAS_VALUE = [200, 203, 204];
 const HAS_NONE = [404, 410];
 /** Of a body that nobody wants: below it, reading on is cheaper than a new connection. */
@@ -138,6 +139,17 @@ export class OriginExchange {
     }
   }
 
+  /** Resolves when it is there: any answer will do. @throws HeadraceError */
+  async ping(): Promise<void> {
+    const signal = AbortSignal.timeout(this.#options.timeoutMs);
+    try {
+      const { body } = await this.#pool.request({ path: '/', method: 'HEAD', headers: NAMED, signal });
+      await body.dump();
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
   /** What is under way fails. */
   close(): Promise<void> {
     return this.#pool.destroy();
@@ -172,11 +184,7 @@ export class OriginExchange {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
-    const headers = {
-      'accept-encoding': 'identity',
-      'user-agent': 'headrace',
-      'headrace-deadline': `${waitMs}ms`,
-    };
+    const headers = { ...NAMED, 'headrace-deadline': `${waitMs}ms` };
     if (body === undefined) return this.#pool.request({ path, method: 'GET', headers, signal });
     const type = { accept: 'application/json', 'content-type': 'application/json' };
     return this.#pool.request({ path, method: 'POST', headers: { ...headers, ...type }, body, signal });

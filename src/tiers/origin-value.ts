@@ -2,7 +2,7 @@
  * What is kept of an origin's answer: the bytes, their type, the validator, and how long it may be kept.
  *
  * Headers are another's text and go out again with the entry, so a type or ETag that is not of its RFC's form is left
- * away. `Cache-Control` is passed on whole: what it means is the cache's to say.
+ * away. `Cache-Control` and `Cache-Tags` are passed on whole: what they mean is the cache's to say.
  */
 import type { OriginReply } from './origin-exchange.js';
 
@@ -13,6 +13,8 @@ export interface OriginValue {
   readonly etag: string;
   /** As sent; empty: none. */
   readonly cacheControl: string;
+  /** As sent; empty: none. */
+  readonly cacheTags: string;
   /** How old the answer was when it came, from a cache before the origin. */
   readonly ageMs: number;
 }
@@ -30,21 +32,26 @@ export function valueOfReply({ headers, body }: OriginReply): OriginValue {
     payload: body,
     contentType: inForm(headers['content-type'], CONTENT_TYPE_FORM) ?? CONTENT_TYPE,
     etag: inForm(headers['etag'], ETAG_FORM) ?? '',
-    ...freshness(headers),
+    ...keeping(headers),
   };
 }
 
-/** A value of a batch: JSON, fresh for as long as the whole answer is. */
+/** A value of a batch: JSON, kept as the whole answer is. */
 export function valueOfItem(payload: Uint8Array, headers: OriginReply['headers']): OriginValue {
-  return { payload, contentType: 'application/json', etag: '', ...freshness(headers) };
+  return { payload, contentType: 'application/json', etag: '', ...keeping(headers) };
 }
 
-function freshness(headers: OriginReply['headers']): Pick<OriginValue, 'cacheControl' | 'ageMs'> {
-  const directives = headers['cache-control'] ?? '';
+function keeping(headers: OriginReply['headers']): Pick<OriginValue, 'cacheControl' | 'cacheTags' | 'ageMs'> {
   return {
-    cacheControl: Array.isArray(directives) ? directives.join(', ') : directives,
+    cacheControl: listOf(headers['cache-control']),
+    cacheTags: listOf(headers['cache-tags']),
     ageMs: Number(inForm(headers['age'], AGE_FORM) ?? 0) * 1_000,
   };
+}
+
+/** A header that is a list may come in several lines. */
+function listOf(header: string | string[] | undefined = ''): string {
+  return Array.isArray(header) ? header.join(', ') : header;
 }
 
 /** A header that was sent twice has no form. */

@@ -8,6 +8,7 @@
  * is an answer. Retries are its own, since what may be asked again shows only here (`origin-exchange.ts`).
  */
 import { type Clock, systemClock } from '../base/clock.js';
+import { isBatchTarget, type OriginTarget, pathOfKey } from '../base/origin-url.js';
 import { TierRefusal } from '../base/tier.js';
 import { BATCH_DEFAULTS, type BatchOptions, OriginBatcher } from './origin-batch.js';
 import {
@@ -16,7 +17,6 @@ import {
   type ExchangeParts,
   OriginExchange,
 } from './origin-exchange.js';
-import { isBatchTarget, type OriginTarget, pathOfKey } from './origin-url.js';
 import { type OriginValue, valueOfReply } from './origin-value.js';
 
 export interface OriginOptions {

@@ -11,6 +11,7 @@ import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
 import type { ViewDraft } from '../../src/lanes/messages.js';
 import { breakerMemory } from '../../src/resolve/breaker.js';
 import type { SharedStores } from '../../src/resolve/lane-worker-data.js';
+import { sharedOrigins } from '../../src/resolve/origin-figures.js';
 import { untoldMemory } from '../../src/resolve/untold.js';
 import { copyEras } from '../../src/tiers/lmdb-copy.js';
 import { RecordReader } from '../../src/views/record-reader.js';
@@ -86,6 +87,7 @@ export class LanesFixture {
       hotKeysMax: 1_000,
       warmRate: 0,
       shared: EMBEDDED,
+      origins: sharedOrigins([]),
       faults: this.faults,
     };
     const refusals = this.threadRefusals;

@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, LookupFunction } from 'node:net';
 import { expect } from 'vitest';
+import { type OriginTarget, parseOriginPlace } from '../../src/base/origin-url.js';
 import { TierRefusal } from '../../src/base/tier.js';
 import { Origin } from '../../src/tiers/origin.js';
 import { BATCH_DEFAULTS, type BatchOptions } from '../../src/tiers/origin-batch.js';
 import { EXCHANGE_DEFAULTS, type ExchangeOptions } from '../../src/tiers/origin-exchange.js';
-import { type OriginTarget, parseOriginPlace } from '../../src/tiers/origin-url.js';
 
 export interface Asked {
   readonly path: string;

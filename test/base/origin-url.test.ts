@@ -1,8 +1,8 @@
 /** Where an origin may be, and what a key can make of its URL: nothing. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseAddressRule } from '../../src/tiers/origin-address.js';
-import { isBatchTarget, type OriginTarget, parseOriginPlace, pathOfKey } from '../../src/tiers/origin-url.js';
+import { parseAddressRule } from '../../src/base/origin-address.js';
+import { isBatchTarget, type OriginTarget, parseOriginPlace, pathOfKey } from '../../src/base/origin-url.js';
 
 const HOSTS = ['search', 'models:8080'];
 

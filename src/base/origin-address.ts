@@ -9,7 +9,7 @@
  */
 import type { LookupAddress } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { TierRefusal } from '../base/tier.js';
+import { TierRefusal } from './tier.js';
 
 /** IANA's special-purpose registry; 168.63.129.16 is a cloud's metadata service at a public address. */
 const NOT_PUBLIC = blockList([

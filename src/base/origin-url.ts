@@ -10,8 +10,8 @@
  * one, also with slashes of its own, is not asked for.
  */
 import { isIP } from 'node:net';
-import { TierRefusal } from '../base/tier.js';
 import { type AddressRule, parseAddressRule } from './origin-address.js';
+import { TierRefusal } from './tier.js';
 
 export interface OriginPlace {
   readonly url: string;
@@ -85,9 +85,10 @@ export function isBatchTarget(target: OriginTarget): boolean {
 
 /** Path and query for a key. @throws TierRefusal for a key that cannot stand there. */
 export function pathOfKey({ pieces, pathPieces }: OriginTarget, key: string): string {
-  if (!key.isWellFormed()) throw new TierRefusal('the key is no valid Unicode');
+  if (!key.isWellFormed()) throw new TierRefusal('the key is no valid Unicode', 'invalid-key');
   if (hasDotSegment(pathPieces.join(key))) {
-    throw new TierRefusal('the origin is not asked: the key would change the path, by a segment . or ..');
+    const reason = 'the key would change the path, by a segment . or ..';
+    throw new TierRefusal(`the origin is not asked: ${reason}`, 'invalid-key');
   }
   return pieces.join(percentEncoded(key));
 }

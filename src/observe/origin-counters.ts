@@ -1,0 +1,54 @@
+/** What became of the questions to a cache's origin: counters in memory that all lanes and the front share. */
+
+const FIELDS = [
+  /** Keys that it was asked for. */
+  'calls',
+  /** Keys of these that it gave no answer for, or none in time. */
+  'failures',
+  /** Keys of these that it answered for with what cannot be used: redirects, other statuses, too many bytes. */
+  'rejected',
+  /** Keys of these that it has none for. */
+  'notFound',
+  /** Keys that it was not asked for, as its circuit breaker was open. */
+  'refused',
+  /** Attempts beyond the first of a question. */
+  'retries',
+  /** Questions for several keys at once. */
+  'batches',
+  /** Of the values that it answered with. */
+  'bytes',
+  /** Stale entries that were to be made anew in the background. */
+  'refreshes',
+  /** Answers with an old value, as it failed. */
+  'staleServed',
+  /** Answers from what is remembered of it: that there is none. */
+  'negativeHits',
+  /** Answers that a store did not take. */
+  'unstored',
+] as const;
+
+export type OriginCount = (typeof FIELDS)[number];
+
+/** For so many origins. */
+export function originCounterMemory(origins: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(origins * FIELDS.length * BigInt64Array.BYTES_PER_ELEMENT);
+}
+
+export class OriginCounters {
+  readonly #counts: BigInt64Array;
+
+  /** @param origin the place of the origin in the memory. */
+  constructor(memory: SharedArrayBuffer, origin: number) {
+    const offset = origin * FIELDS.length * BigInt64Array.BYTES_PER_ELEMENT;
+    this.#counts = new BigInt64Array(memory, offset, FIELDS.length);
+  }
+
+  add(field: OriginCount, count = 1): void {
+    if (count !== 0) Atomics.add(this.#counts, FIELDS.indexOf(field), BigInt(count));
+  }
+
+  read(): Readonly<Record<OriginCount, number>> {
+    const entries = FIELDS.map((field, place) => [field, Number(Atomics.load(this.#counts, place))] as const);
+    return Object.fromEntries(entries) as Record<OriginCount, number>;
+  }
+}

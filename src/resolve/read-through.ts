@@ -1,0 +1,276 @@
+/**
+ * Entries of caches that have an origin: what no tier has is asked of it, once a key, and stored as any write is.
+ *
+ *   ask ─► flight under way? ─► tiers ─► fresh, or stale and nobody wants it anew ─────────────────────► answer
+ *             │ join              │ old, or nothing                                                         ▲
+ *             │                   ▼                                                                         │
+ *             │              version ─► origin ─► value, or that there is none ─► stored, unless changed ───┤
+ *             └───────────────────────────────────► failed, or nobody can wait longer ─► old value, or why ─┘
+ *
+ * The version of what is stored is that of the moment when the asking began: what is written or deleted from then on is
+ * newer, in every tier and on every server. A change of the key that is told of meanwhile, though its version is of a
+ * clock that is behind, makes the flight void (`origin-flights.ts`).
+ *
+ * The origin is waited for beyond the deadlines of those who ask; who has an old value to fall back on waits for it half
+ * of its time.
+ */
+import { assert } from '../base/assert.js';
+import type { Clock, HybridClock, Version } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
+import type { CacheDefinition } from '../caches/definition.js';
+import { EntryReader } from '../caches/entry.js';
+import { type Freshness, freshnessOf } from '../caches/freshness.js';
+import { absentEntry, originEntry } from '../caches/origin-entry.js';
+import {
+  errorOf,
+  failureOf,
+  type PutEntryOp,
+  type ReadThroughReply,
+  type ReadThroughTask,
+  type RecordKey,
+  type ThroughAnswer,
+} from '../lanes/messages.js';
+import { PackedRows, packRows, ROW, type Row } from '../lanes/packed-rows.js';
+import type { OriginCounters } from '../observe/origin-counters.js';
+import type { OriginValue } from '../tiers/origin-value.js';
+import { recordExpiresAt, recordVersion } from '../views/record-codec.js';
+import type { LaneView, LaneViews } from './lane-views.js';
+import type { OriginFlight, OriginFlights } from './origin-flights.js';
+import type { GuardedOrigin } from './origin-guard.js';
+import type { ReadResolver } from './read-resolver.js';
+import type { RecordWriter } from './record-writer.js';
+
+/** A cache with its origin, in one lane. */
+export interface OriginCache {
+  readonly definition: CacheDefinition;
+  readonly origin: Pick<GuardedOrigin, 'fetch'>;
+  readonly counters: OriginCounters;
+}
+
+export interface ReadThroughParts {
+  /** By the name of the view that holds the entries. */
+  readonly caches: ReadonlyMap<string, OriginCache>;
+  readonly views: LaneViews;
+  readonly reads: Pick<ReadResolver, 'read'>;
+  readonly writes: Pick<RecordWriter, 'packEntry' | 'keep' | 'write'>;
+  readonly flights: OriginFlights<Outcome>;
+  readonly versions: HybridClock;
+  readonly clock: Clock;
+}
+
+/** What a flight ends with: an entry that a tier has, what the origin has (or that it has none), or why nothing. */
+export type Outcome =
+  | { readonly kind: 'held'; readonly record: Uint8Array }
+  | { readonly kind: 'origin'; readonly record: Uint8Array | undefined; readonly isStored: boolean }
+  | { readonly kind: 'failed'; readonly error: HeadraceError };
+
+interface Ask {
+  readonly cache: OriginCache;
+  readonly lane: LaneView;
+  readonly id: string;
+  readonly isOneOfSeveral: boolean;
+  /** A stale entry is to be made anew. */
+  readonly isRefresh: boolean;
+}
+
+type Answer = readonly [row: Row, how: ThroughAnswer];
+
+/** In the background, of one lane. */
+const REFRESHES_MAX = 64;
+/** The last keys asked for may go over it. */
+const REPLY_BYTES_MAX = 32 * 1024 * 1024;
+/** Tiers have timeouts of their own. */
+const TIERS_MS_MAX = 60_000;
+/** So long before a deadline it is answered what there is. */
+const SPARE_MS = 10;
+const NO_BYTES = new Uint8Array(0);
+
+export class ReadThrough {
+  readonly #parts: ReadThroughParts;
+  readonly #entry = new EntryReader();
+  #refreshing = 0;
+
+  constructor(parts: ReadThroughParts) {
+    this.#parts = parts;
+  }
+
+  /** So many keys at a time as a batch has. @throws HeadraceError `view-not-found`. */
+  async read({ viewUid, ids, deadlineMs }: ReadThroughTask): Promise<ReadThroughReply> {
+    const lane = this.#parts.views.get(viewUid);
+    const cache = this.#cacheOf(lane);
+    const step = cache.definition.origin?.batchMax ?? 1;
+    const answers: Answer[] = [];
+    let bytes = 0;
+    for (let from = 0; from < ids.length; from += step) {
+      const some = ids.slice(from, from + step);
+      const asks = some.map(id => ({ cache, lane, id, isOneOfSeveral: ids.length > 1, isRefresh: false }));
+      const now =
+        bytes > REPLY_BYTES_MAX
+          ? asks.map(() => TOO_MUCH)
+          : await Promise.all(asks.map(ask => this.#answer(ask, deadlineMs)));
+      for (const [row] of now) bytes += typeof row === 'number' ? 0 : row.byteLength;
+      answers.push(...now);
+    }
+    const rows = packRows(answers.map(([row]) => row));
+    return { kind: 'read-through', rows, answers: answers.map(([, how]) => how) };
+  }
+
+  /** Has a stale entry made anew in the background, unless that is under way, or too many are. */
+  refresh({ viewUid, id }: RecordKey): void {
+    const { views, flights } = this.#parts;
+    const lane = views.find(viewUid);
+    if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
+    if (flights.join(viewUid, id) !== undefined) return;
+    const cache = this.#cacheOf(lane);
+    cache.counters.add('refreshes');
+    this.#refreshing++;
+    const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, isRefresh: true });
+    void flight.answer.then(() => {
+      this.#refreshing--;
+    });
+  }
+
+  #cacheOf({ view }: LaneView): OriginCache {
+    const cache = this.#parts.caches.get(view.name);
+    assert(cache !== undefined, 'only caches that have an origin are read through');
+    return cache;
+  }
+
+  async #answer(ask: Ask, deadlineMs: number): Promise<Answer> {
+    const { flights, clock } = this.#parts;
+    const { definition, counters } = ask.cache;
+    const joined = definition.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
+    if (joined === undefined && flights.isFull) return failed(TOO_MANY);
+    const flight = joined ?? this.#begin(ask);
+    const outcome = await this.#wait(flight, deadlineMs);
+    const isJoined = joined !== undefined;
+    if (outcome?.kind === 'held') return [outcome.record, { ...HELD, isJoined }];
+    if (outcome?.kind === 'origin') {
+      const { record = ROW.notFound, isStored } = outcome;
+      return [record, { source: 'origin', isStored, isJoined, failure: null }];
+    }
+    const { old } = flight;
+    if (old !== undefined && recordExpiresAt(old) > clock.now()) {
+      counters.add('staleServed');
+      return [old, { ...HELD, source: 'stale', isJoined }];
+    }
+    return failed(outcome?.error ?? LATE);
+  }
+
+  /** `undefined`: whoever asked cannot wait longer, or need not. */
+  async #wait(flight: OriginFlight<Outcome>, deadlineMs: number): Promise<Outcome | undefined> {
+    const halfMs = Math.max(0, deadlineMs - this.#parts.clock.now()) / 2;
+    const outcome = await within(flight.answer, halfMs);
+    if (outcome !== undefined || flight.old !== undefined) return outcome;
+    return within(flight.answer, halfMs - Math.min(SPARE_MS, halfMs / 5));
+  }
+
+  #begin(ask: Ask): OriginFlight<Outcome> {
+    const { flights } = this.#parts;
+    return flights.begin(ask.lane.view.uid, ask.id, flight =>
+      this.#find(ask, flight).catch(
+        (error): Outcome => ({ kind: 'failed', error: errorOf(failureOf(error)) }),
+      ),
+    );
+  }
+
+  async #find(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    const held = ask.cache.definition.enabled ? await this.#held(ask) : undefined;
+    if (held !== undefined) {
+      const freshness = this.#judge(held);
+      if (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh))
+        return { kind: 'held', record: held };
+      flight.old = held;
+    }
+    return this.#askOrigin(ask, flight);
+  }
+
+  /** What the table or a tier has: it may have come since whoever asks has looked. */
+  async #held({ lane, id }: Ask): Promise<Uint8Array | undefined> {
+    const { reads, clock } = this.#parts;
+    const deadlineMs = clock.now() + TIERS_MS_MAX;
+    const { rows, failures } = await reads.read([{ viewUid: lane.view.uid, ids: [id], deadlineMs }]);
+    const [failure] = failures;
+    if (failure != null) throw errorOf(failure);
+    const row = new PackedRows(rows, 1);
+    if (row.status(0) === ROW.unavailable)
+      throw new HeadraceError('unavailable', `the entry ${id} cannot be read now`);
+    return row.record(0);
+  }
+
+  #judge(record: Uint8Array): Freshness {
+    this.#entry.reset(record);
+    return freshnessOf(this.#entry, this.#parts.clock.now());
+  }
+
+  /**
+   * The one place where a lane decides to call an origin: nothing that may be served is held, and nobody in this server
+   * is asking for the key. Whether another server is, would be asked here.
+   */
+  async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    const { versions } = this.#parts;
+    const { cache, id, isOneOfSeveral } = ask;
+    // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
+    if (flight.old !== undefined) versions.seen(recordVersion(flight.old));
+    const version = versions.next();
+    const key = id.slice(cache.definition.prefix.length);
+    return this.#keep(ask, flight, await cache.origin.fetch(key, isOneOfSeveral), version);
+  }
+
+  async #keep(
+    { cache, lane, id }: Ask,
+    flight: OriginFlight<Outcome>,
+    value: OriginValue | undefined,
+    version: Version,
+  ): Promise<Outcome> {
+    const { writes, views } = this.#parts;
+    const { definition, counters } = cache;
+    const { head, isKept } = value === undefined ? absentEntry(definition) : originEntry(value, definition);
+    const payload = value?.payload ?? NO_BYTES;
+    const deadlineMs = Number.POSITIVE_INFINITY;
+    const place = { viewUid: lane.view.uid, id, version, deadlineMs };
+    const op: PutEntryOp = { kind: 'put-entry', ...place, head, start: 0, end: payload.length };
+    const packed = writes.packEntry(op, lane, payload);
+    const outcome = (isStored: boolean): Outcome => ({
+      kind: 'origin',
+      record: value === undefined ? undefined : packed.value,
+      isStored,
+    });
+    if (!definition.enabled || flight.isVoid || views.find(lane.view.uid) === undefined)
+      return outcome(false);
+    try {
+      if (isKept) return outcome(await writes.keep(packed));
+      // What was there before would else be taken for what there is.
+      if (flight.old !== undefined) await writes.write([{ kind: 'remove', ...place }], NO_BYTES);
+    } catch {
+      counters.add('unstored');
+    }
+    return outcome(false);
+  }
+}
+
+const HELD: ThroughAnswer = { source: 'tier', isStored: false, isJoined: false, failure: null };
+
+const LATE = new HeadraceError(
+  'deadline',
+  'the deadline passed before the origin answered; what it answers later is kept',
+);
+const TOO_MANY = new HeadraceError('overloaded', 'too many keys are being asked of origins; try again later');
+const TOO_MUCH = failed(
+  new HeadraceError('too-many-ids', `the entries have more than ${REPLY_BYTES_MAX} bytes: ask for fewer`),
+);
+
+function failed(error: HeadraceError): Answer {
+  return [ROW.unavailable, { ...HELD, source: 'origin', failure: failureOf(error) }];
+}
+
+/** What the promise, which does not reject, resolves to within the time, else `undefined`. */
+function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => resolve(undefined), ms);
+    void promise.then(value => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
+}
