@@ -33,7 +33,8 @@ export type Forward = 'miss' | 'stale' | 'bypass';
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';
   readonly failed = 'headrace; fwd=miss; detail=unavailable';
-  #seconds = -1;
+  // Equal to no number of seconds, of stale entries' either.
+  #seconds = Number.NaN;
   #hit = '';
 
   /** From shared memory. The text is kept: neighbouring hits often have the same second. */
