@@ -109,9 +109,8 @@ async function open(
   const reads = new ReadResolver({ ...parts, flights });
   const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
-  const { tombstoneTtlMs } = data;
   const versions = new HybridClock(clock);
-  const writes = new RecordWriter({ ...parts, versions, tombstoneTtlMs });
+  const writes = new RecordWriter({ ...parts, versions, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });

@@ -46,31 +46,10 @@ export function entriesHandlers(
       const status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
       headers = ['content-type', JSON_TYPE, 'cache-status', status];
     }
-    const isThrough = cache.origin !== undefined && (await readThrough(cache, ids, entries));
+    const isThrough = cache.origin !== undefined && (await readThrough(options, cache, ids, entries));
     if (isThrough)
       headers = ['content-type', JSON_TYPE, 'cache-status', cache.enabled ? THROUGH : THROUGH_OFF];
     kept.respond(200, headers, entries.json(writer, cache.name, keys, store.now()));
-  }
-
-  /** Whether the origin was to be asked for any. */
-  async function readThrough(
-    cache: CacheDefinition,
-    ids: readonly string[],
-    entries: EntryBatch,
-  ): Promise<boolean> {
-    const view = viewOf(cache);
-    if (view === undefined) return false;
-    const nowMs = store.now();
-    const { missing, stale } = entries.wanted(nowMs);
-    const idAt = (place: number) => ids[place] as string;
-    if (cache.enabled) for (const place of stale) store.refresh(view, idAt(place), nowMs);
-    if (missing.length === 0) return false;
-    const found = await store.readThrough(view, missing.map(idAt));
-    missing.forEach((place, index) => {
-      const through = found[index];
-      if (through !== undefined) entries.through(place, through);
-    });
-    return true;
   }
 
   async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number> {
@@ -115,4 +94,26 @@ export function entriesHandlers(
       },
     },
   };
+}
+
+/** Whether the origin was to be asked for any. */
+async function readThrough(
+  { store, viewOf }: EntriesHandlerOptions,
+  cache: CacheDefinition,
+  ids: readonly string[],
+  entries: EntryBatch,
+): Promise<boolean> {
+  const view = viewOf(cache);
+  if (view === undefined) return false;
+  const nowMs = store.now();
+  const { missing, stale } = entries.wanted(nowMs);
+  const idAt = (place: number) => ids[place] as string;
+  for (const place of stale) store.refresh(view, idAt(place), nowMs);
+  if (missing.length === 0) return false;
+  const found = await store.readThrough(view, missing.map(idAt));
+  missing.forEach((place, index) => {
+    const through = found[index];
+    if (through !== undefined) entries.through(place, through);
+  });
+  return true;
 }
