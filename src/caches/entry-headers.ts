@@ -115,8 +115,8 @@ function splitAt(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** An entity tag of RFC 9110, section 8.8.3, without its `W/`. */
-const OPAQUE_TAG = /"[\x21\x23-\x7e]*"/g;
+/** The entity tags of a list (RFC 9110, section 8.8.3), each without its `W/`. */
+const OPAQUE_TAGS = /(?:^|,)[ \t]*(?:W\/)?("[\x21\x23-\x7e]*")/g;
 
 /** Whether the client has what the ETag stands for (RFC 9110, section 13.1.2: weak comparison). */
 export function isHeldByClient(ifNoneMatch: string, etag: string): boolean {
@@ -124,6 +124,6 @@ export function isHeldByClient(ifNoneMatch: string, etag: string): boolean {
   if (ifNoneMatch === etag || ifNoneMatch === '*') return true;
   const opaque = etag.replace(/^W\//, '');
   // Those of an origin may have commas within.
-  for (const [tag] of ifNoneMatch.matchAll(OPAQUE_TAG)) if (tag === opaque) return true;
+  for (const [, tag] of ifNoneMatch.matchAll(OPAQUE_TAGS)) if (tag === opaque) return true;
   return false;
 }

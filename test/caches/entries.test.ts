@@ -216,4 +216,7 @@ it('a client holds an entry whose ETag it names, weak or in a list', () => {
     expect(isHeldByClient(held, etag)).toBe(true);
   for (const other of ['', 'abc', '"ab"', '"abc', '"x", "y"', 'w/"abc"'])
     expect(isHeldByClient(other, etag)).toBe(false);
+  // An origin's may have commas, and be weak.
+  for (const held of ['W/"a,b"', '"a,b"', '"x",W/"a,b"']) expect(isHeldByClient(held, 'W/"a,b"')).toBe(true);
+  for (const other of ['"a", "b"', '"a', 'a,b']) expect(isHeldByClient(other, 'W/"a,b"')).toBe(false);
 });
