@@ -21,7 +21,7 @@ import {
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
-import { Coherence, type CoherenceParts, type FlightsUnderWay } from '../src/resolve/coherence.js';
+import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
@@ -142,18 +142,6 @@ async function open(
     ...{ catalog, reads, writes, eraser, through, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
-}
-
-/** Both are told of every change. */
-function together(...all: readonly FlightsUnderWay[]): FlightsUnderWay {
-  return {
-    forget: name => {
-      for (const flights of all) flights.forget(name);
-    },
-    forgetAll: viewUid => {
-      for (const flights of all) flights.forgetAll(viewUid);
-    },
-  };
 }
 
 function dropLost(lost: LostWrites, views: LaneViews, cache: LaneCache): void {

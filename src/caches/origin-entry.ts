@@ -82,8 +82,9 @@ function directivesOf(header: string): ReadonlyMap<string, string> {
     const name = given.toLowerCase();
     const value = quoted ?? plain;
     const known = directives.get(name);
-    // What is no number compares as none, and stays.
-    directives.set(name, known === undefined || !(Number(known) <= Number(value)) ? value : known);
+    // What is no number is none, and so the shortest.
+    const isShorter = Number(known) > Number(value) || Number.isNaN(Number(value));
+    if (known === undefined || isShorter) directives.set(name, value);
   }
   return directives;
 }

@@ -2,20 +2,21 @@
  * `/v1/caches/{cache}/entries/{key}`: get, head, put, delete. As for records, a hit in shared memory is answered before
  * `read` returns, and allocates nothing that outlives it.
  */
-import { HeadraceError, problemOf } from '../base/errors.js';
+import { HeadraceError } from '../base/errors.js';
 import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
-import type { RecordStore, Through } from '../lookup/record-store.js';
+import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED, type Forward, STORED, throughStatus, UNSTORED } from './cache-status.js';
+import { CacheStatus, FORWARDED, type Forward, STORED, UNSTORED } from './cache-status.js';
+import { type Asked, answerMissing, EntryOrigins, wasEmptied } from './entry-origins.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
-import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
+import { TIMING_OFF, timingOf } from './server-timing.js';
 
 export interface EntryHandlerOptions {
   readonly store: RecordStore;
@@ -39,26 +40,24 @@ export function entryHandlers(options: EntryHandlerOptions): RouteHandlers['entr
   };
 }
 
-interface Asked {
-  readonly cache: CacheDefinition;
-  readonly key: string;
-  readonly view: View;
-  /** The key with the cache's prefix. */
-  readonly id: string;
-  readonly ifNoneMatch: string;
-  readonly timing: Timing;
-}
-
 class EntryHandlers {
   readonly #options: EntryHandlerOptions;
   readonly #entry = new EntryReader();
   readonly #status = new CacheStatus();
   readonly #prefixes: Prefixes;
+  readonly #origins: EntryOrigins;
   /** Used for every hit: the front has taken it when `respond` returns. */
   readonly #headers: string[] = ['content-type', '', 'etag', '', 'age', '', 'cache-status', ''];
 
   constructor(options: EntryHandlerOptions) {
     this.#options = options;
+    this.#origins = new EntryOrigins({
+      ...options,
+      serve: (exchange, asked, record, status) => {
+        this.#entry.reset(record);
+        this.#serve(exchange, asked, options.store.now(), status);
+      },
+    });
     this.#prefixes = new Prefixes(options.store.l1Bytes);
   }
 
@@ -133,33 +132,8 @@ class EntryHandlers {
 
   /** Where the cache has an origin, that one has the last word. */
   #miss(exchange: Exchange, asked: Asked, status: string, forward: Forward): void {
-    if (asked.cache.origin === undefined) return answerMissing(exchange, asked, status);
-    const { store, viewOf, answerError } = this.#options;
-    const kept = exchange.later();
-    store
-      .readThrough(asked.view, [asked.id])
-      .then(([through]) => through && this.#answerThrough(kept, asked, through, forward))
-      .catch(error => {
-        const view = viewOf(asked.cache);
-        // All of the cache was invalidated meanwhile: what it is now is empty.
-        if (wasEmptied(error) && view !== undefined && view.uid !== asked.view.uid)
-          this.#miss(kept, { ...asked, view }, status, forward);
-        else answerError(kept, error, ['cache-status', this.#status.failed]);
-      });
-  }
-
-  /** Whatever its times say: it is new, or nothing else can be had. */
-  #answerThrough(kept: Exchange, asked: Asked, through: Through, forward: Forward): void {
-    const { store, answerError, onNegativeHit } = this.#options;
-    const status = throughStatus(through, forward);
-    const { record, error } = through;
-    if (asked.timing !== TIMING_OFF) asked.timing.lap('origin');
-    if (error !== undefined) return answerError(kept, error, ['cache-status', status]);
-    if (record === undefined) return answerMissing(kept, asked, status);
-    this.#entry.reset(record);
-    if (!this.#entry.isAbsent) return this.#serve(kept, asked, store.now(), status);
-    onNegativeHit(asked.cache);
-    answerMissing(kept, asked, status);
+    if (asked.cache.origin === undefined) answerMissing(exchange, asked, status);
+    else this.#origins.ask(exchange, asked, forward);
   }
 
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
@@ -220,19 +194,4 @@ export function entryId({ prefix }: CacheDefinition, key: string): string {
   const id = prefix + key;
   checkId(id);
   return id;
-}
-
-/** All of the cache was invalidated between the asking and the lane's answer. */
-export function wasEmptied(error: unknown): boolean {
-  return error instanceof HeadraceError && error.code === 'view-not-found';
-}
-
-/** A miss: this is where whoever is to make the entry will be told so. */
-function answerMissing(
-  exchange: Exchange,
-  { cache, key }: Pick<Asked, 'cache' | 'key'>,
-  status: string,
-): void {
-  const problem = problemOf('entry-not-found', `cache ${cache.name} has no entry ${key}`);
-  exchange.fail(problem, ['cache-status', status]);
 }

@@ -36,6 +36,18 @@ export interface FlightsUnderWay {
   forgetAll(viewUid?: number): void;
 }
 
+/** All are told of every change. */
+export function together(...all: readonly FlightsUnderWay[]): FlightsUnderWay {
+  return {
+    forget(name) {
+      for (const flights of all) flights.forget(name);
+    },
+    forgetAll(viewUid) {
+      for (const flights of all) flights.forgetAll(viewUid);
+    },
+  };
+}
+
 export interface CoherenceParts {
   readonly views: LaneViews;
   readonly cache: LaneCache;

@@ -163,6 +163,75 @@ describe('a file', () => {
     ]);
   });
 
+  const ORIGIN = { url: 'http://search:8080/q?q={key}', allowHosts: ['search'] };
+
+  test('may name an origin, of which it shows all', () => {
+    const origin = named(readCaches({ results: { origin: ORIGIN } }), 'results')?.origin;
+    expect(origin).toEqual({
+      ...ORIGIN,
+      batchUrl: undefined,
+      allowPrivate: [],
+      timeoutMs: 5_000,
+      retries: 3,
+      connections: 10,
+      connectTimeoutMs: 30_000,
+      keepAliveMs: 90_000,
+      bytesMax: 1_027_072,
+      batchWaitMs: 2,
+      batchMax: 100,
+      waitingMax: 10_000,
+    });
+    const given = {
+      ...ORIGIN,
+      batchUrl: 'https://models/embed',
+      allowHosts: ['search:8080', 'models'],
+      allowPrivate: ['10.1.0.0/16'],
+      ...{ timeout: '1s', retries: 0, connections: 1, connectTimeout: '1s', keepAlive: '1s', bytesMax: 7 },
+      ...{ batchWait: '0ms', batchMax: 7, waitingMax: 7 },
+    };
+    const [cache] = readCaches({
+      ...Object.fromEntries(CACHES_STANDARD.map(({ name }) => [name, null])),
+      c: { origin: given },
+    });
+    expect(cache && definitionJson(cache)).toMatchObject({ origin: { ...given, bytesMax: '7B' } });
+    expect(cache && named(readCaches({ c: definitionJson(cache) }), 'c')).toEqual(cache);
+  });
+
+  test('is told what is wrong with an origin, where it is', () => {
+    const wrong = (origin: unknown) =>
+      problems(() => readCaches({ c: { origin } })).map(line => line.replace('f: caches.c.origin', ''));
+    expect(wrong({ allowHosts: [] })).toEqual([' needs a url or a batchUrl']);
+    expect(wrong({ ...ORIGIN, url: 'http://search/q' })).toEqual(['.url must have {key} where the key goes']);
+    expect(wrong({ ...ORIGIN, batchUrl: 'http://search/{key}' })).toEqual([
+      '.batchUrl must be without {key}: the keys are in the body',
+    ]);
+    expect(wrong({ ...ORIGIN, allowHosts: ['other'] })).toEqual([
+      '.url names the host search:8080, which is not on the allowlist',
+    ]);
+    expect(wrong({ ...ORIGIN, allowPrivate: ['10.0.0.0/33'] })).toEqual([
+      '.allowPrivate allows the address 10.0.0.0/33, which is none and no range like 10.1.0.0/16',
+    ]);
+    expect(wrong({ url: 'http://169.254.169.254/{key}', allowHosts: ['169.254.169.254'] })).toEqual([
+      '.url names the address 169.254.169.254, which is neither public nor allowed',
+    ]);
+    const places = wrong({
+      ...ORIGIN,
+      retries: 4,
+      timeout: '0ms',
+      bytesMax: '2MiB',
+      batchMax: 1_001,
+      ttl: '1s',
+    });
+    expect(places.map(line => line.split(' ')[0]).sort()).toEqual([
+      '.batchMax',
+      '.bytesMax',
+      '.retries',
+      '.timeout',
+      '.ttl',
+    ]);
+    expect(wrong({ url: ORIGIN.url })[0]).toMatch(/^\.allowHosts/);
+  });
+
   test('is strict JSON, an object', () => {
     expect(problems(() => read('{"caches":{"a":{},"a":{}}}'))).toEqual([
       'f: the key "a" is there twice (line 1, column 19, caches.a)',

@@ -5,7 +5,7 @@ import type { Tier, TierWrite } from '../../src/base/tier.js';
 import type { PutOp, ReadReply } from '../../src/lanes/messages.js';
 import { PackedRows, ROW } from '../../src/lanes/packed-rows.js';
 import { type Found, TierChain } from '../../src/resolve/chain.js';
-import { Coherence } from '../../src/resolve/coherence.js';
+import { Coherence, type FlightsUnderWay, together } from '../../src/resolve/coherence.js';
 import type { LaneCache } from '../../src/resolve/lane-cache.js';
 import { LaneViews } from '../../src/resolve/lane-views.js';
 import { NegativeEntries } from '../../src/resolve/negative-entries.js';
@@ -150,7 +150,11 @@ export class MapCache implements LaneCache {
 }
 
 /** `isShared`: as if other servers wrote the same records. */
-export function laneOver(tiers: readonly Tier[], isShared = false) {
+export function laneOver(
+  tiers: readonly Tier[],
+  isShared = false,
+  alsoUnderWay: readonly FlightsUnderWay[] = [],
+) {
   const clock = new ManualClock();
   const inspector = new RecordInspector();
   const cache = new MapCache();
@@ -167,7 +171,7 @@ export function laneOver(tiers: readonly Tier[], isShared = false) {
     views,
     cache,
     negative,
-    flights,
+    flights: together(flights, ...alsoUnderWay),
     copies: undefined,
     emptySlot: () => cache.empty(),
     clock,

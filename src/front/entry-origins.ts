@@ -1,0 +1,86 @@
+/**
+ * What becomes of a read of an entry that nobody has, in a cache that has an origin: it is asked for there, by way of the
+ * entry's lane, and its answer is given whatever its times say, for it is new, or nothing else can be had.
+ */
+import { HeadraceError, problemOf } from '../base/errors.js';
+import type { CacheDefinition } from '../caches/definition.js';
+import { EntryReader } from '../caches/entry.js';
+import type { RecordStore, Through } from '../lookup/record-store.js';
+import type { View } from '../views/schema.js';
+import type { AnswerError } from './answer-error.js';
+import { type Forward, throughStatus } from './cache-status.js';
+import type { Exchange } from './front.js';
+import { TIMING_OFF, type Timing } from './server-timing.js';
+
+/** A read of an entry. */
+export interface Asked {
+  readonly cache: CacheDefinition;
+  readonly key: string;
+  readonly view: View;
+  /** The key with the cache's prefix. */
+  readonly id: string;
+  readonly ifNoneMatch: string;
+  readonly timing: Timing;
+}
+
+export interface EntryOriginsOptions {
+  readonly store: Pick<RecordStore, 'readThrough'>;
+  /** The view that holds the entries; `undefined` while it is not known. */
+  readonly viewOf: (cache: CacheDefinition) => View | undefined;
+  /** An answer from what is remembered of the cache's origin: that there is none. */
+  readonly onNegativeHit: (cache: CacheDefinition) => void;
+  readonly serve: (exchange: Exchange, asked: Asked, record: Uint8Array, cacheStatus: string) => void;
+  readonly answerError: AnswerError;
+}
+
+export class EntryOrigins {
+  readonly #options: EntryOriginsOptions;
+  readonly #entry = new EntryReader();
+
+  constructor(options: EntryOriginsOptions) {
+    this.#options = options;
+  }
+
+  ask(exchange: Exchange, asked: Asked, forward: Forward): void {
+    const { store, viewOf, answerError } = this.#options;
+    const kept = exchange.later();
+    store
+      .readThrough(asked.view, [asked.id])
+      .then(([through]) => through && this.#answer(kept, asked, through, forward))
+      .catch(error => {
+        const view = viewOf(asked.cache);
+        // All of the cache was invalidated meanwhile: what it is now is empty.
+        if (wasEmptied(error) && view !== undefined && view.uid !== asked.view.uid)
+          this.ask(kept, { ...asked, view }, forward);
+        else answerError(kept, error, ['cache-status', `headrace; fwd=${forward}; detail=unavailable`]);
+      });
+  }
+
+  #answer(kept: Exchange, asked: Asked, through: Through, forward: Forward): void {
+    const { serve, answerError, onNegativeHit } = this.#options;
+    const status = throughStatus(through, forward);
+    const { record, error } = through;
+    if (asked.timing !== TIMING_OFF) asked.timing.lap('origin');
+    if (error !== undefined) return answerError(kept, error, ['cache-status', status]);
+    if (record === undefined) return answerMissing(kept, asked, status);
+    this.#entry.reset(record);
+    if (!this.#entry.isAbsent) return serve(kept, asked, record, status);
+    onNegativeHit(asked.cache);
+    answerMissing(kept, asked, status);
+  }
+}
+
+/** All of the cache was invalidated between the asking and the lane's answer. */
+export function wasEmptied(error: unknown): boolean {
+  return error instanceof HeadraceError && error.code === 'view-not-found';
+}
+
+/** A miss: this is where whoever is to make the entry will be told so. */
+export function answerMissing(
+  exchange: Exchange,
+  { cache, key }: Pick<Asked, 'cache' | 'key'>,
+  status: string,
+): void {
+  const problem = problemOf('entry-not-found', `cache ${cache.name} has no entry ${key}`);
+  exchange.fail(problem, ['cache-status', status]);
+}
