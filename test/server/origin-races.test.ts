@@ -103,6 +103,7 @@ async function race(
         expect(answer.status).toBe(204);
         if (!(await see(remove, key, round))) wrong++;
         await Promise.all(readers);
+        if (!(await see(remove, key, round))) wrong++;
       }
     }),
   );
