@@ -9,15 +9,15 @@ export async function checkOrigins(
   definitions: readonly CacheDefinition[],
   limitMs: number,
 ): Promise<readonly Finding[]> {
-  const list = new Checklist('origins', limitMs);
-  for (const { name, origin } of definitions) {
-    if (origin === undefined) continue;
-    const { allowHosts: hosts, allowPrivate: addresses } = origin;
-    for (const url of new Set([origin.url, origin.batchUrl])) {
+  const checks = definitions.map(async ({ name, origin }) => {
+    const list = new Checklist('origins', limitMs);
+    const { allowHosts: hosts = [], allowPrivate: addresses = [] } = origin ?? {};
+    for (const url of [origin?.url, origin?.batchUrl]) {
       if (url !== undefined) await list.check(name, '', () => judge({ url, hosts, addresses }, limitMs));
     }
-  }
-  return list.findings;
+    return list.findings;
+  });
+  return (await Promise.all(checks)).flat();
 }
 
 async function judge(place: Parameters<typeof parseOriginPlace>[0], limitMs: number): Promise<Verdict> {

@@ -114,6 +114,21 @@ describe('an origin that is slow', () => {
   });
 });
 
+test('a lane that dies while it asks is replaced by one that asks again', async () => {
+  scene = await OriginScene.start({
+    caches: { results: { origin: {} } },
+    env: { HEADRACE_LANES: '1' },
+    nodeArgs: ['--import', new URL('lane-killer.js', import.meta.url).href],
+  });
+  scene.origin.answer = () => undefined;
+  const waiting = [scene.get('results', 'k'), scene.get('results', 'k')];
+  await eventually(() => scene.keysAsked.length === 1, 'the origin is asked');
+  scene.origin.answer = response => response.end('value');
+  scene.server.signal('SIGUSR2');
+  expect((await Promise.all(waiting)).map(({ text }) => text)).toEqual(['value', 'value']);
+  expect(scene.keysAsked).toEqual(['k', 'k']);
+});
+
 describe('the circuit breaker of an origin', () => {
   const breaker = async () => (await scene.figures('results'))['breaker'];
 

@@ -42,7 +42,12 @@ describe('while the origin is asked for a key', () => {
       held[1]?.();
       expect((await later).text).toBe('new');
       held[0]?.();
-      expect((await Promise.all(waiting)).map(({ text }) => text)).toEqual(['old', 'old']);
+      const answers = await Promise.all(waiting);
+      expect(answers.map(({ text }) => text)).toEqual(['old', 'old']);
+      expect(answers.map(({ headers }) => headers['cache-status']).sort()).toEqual([
+        'headrace; fwd=miss; collapsed; detail=origin',
+        'headrace; fwd=miss; detail=origin',
+      ]);
       expect(shown(await scene.get('results', 'key'))).toEqual([200, 'new', expect.stringMatching(/hit|L3/)]);
       expect(held).toHaveLength(2);
       await scene.close();

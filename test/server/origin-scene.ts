@@ -18,6 +18,8 @@ export interface SceneOptions {
   readonly caches: Readonly<Record<string, Options & { readonly origin: Options }>>;
   readonly env?: Readonly<Record<string, string>>;
   readonly dataDir?: string;
+  /** Of the server's process. */
+  readonly nodeArgs?: readonly string[];
   /** Default: one of its own, which ends with the scene. */
   readonly origin?: OriginServer;
 }
@@ -45,7 +47,13 @@ export class OriginScene {
     this.#ownsOrigin = ownsOrigin;
   }
 
-  static async start({ caches, env = {}, dataDir, origin: given }: SceneOptions): Promise<OriginScene> {
+  static async start({
+    caches,
+    env = {},
+    dataDir,
+    nodeArgs = [],
+    origin: given,
+  }: SceneOptions): Promise<OriginScene> {
     const origin = given ?? (await OriginServer.start());
     const url = `http://127.0.0.1:${origin.port}/v?k={key}`;
     const withOrigin = Object.entries(caches).map(([name, cache]) => {
@@ -55,6 +63,7 @@ export class OriginScene {
     const file = cachesFile(Object.fromEntries(withOrigin));
     const server = await startServerProcess({
       env: { HEADRACE_CONFIG_FILE: file, ...env },
+      nodeArgs,
       ...(dataDir === undefined ? {} : { dataDir }),
     });
     return new OriginScene(origin, server, given === undefined);
