@@ -90,7 +90,7 @@ async function open(
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
-  const throughFlights = new OriginFlights<Outcome>(data.flightsMax);
+  const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock);
   const { coherence, negative } = openCoherence(data, {
     ...{ views, cache, flights: together(flights, throughFlights), copies },
     untold: new Untold(data.shared.untold, lane),

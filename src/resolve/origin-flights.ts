@@ -4,17 +4,20 @@
  * A change of the key makes its flight void, which is exact and costs nobody else: what the flight brings is answered to
  * those who wait for it, since they asked before the change, and is not kept; who asks after the change begins another.
  */
+import type { Clock } from '../base/clock.js';
 import { keyName } from './coherence.js';
 
 export class OriginFlight<T> {
   /** Never rejects. */
   readonly answer: Promise<T>;
+  readonly beganMs: number;
   /** What is held of the key and is old: it may be answered while the origin fails. */
   old: Uint8Array | undefined;
   /** The key was changed since the question began. */
   isVoid = false;
 
-  constructor(ask: (flight: OriginFlight<T>) => Promise<T>) {
+  constructor(beganMs: number, ask: (flight: OriginFlight<T>) => Promise<T>) {
+    this.beganMs = beganMs;
     // In a turn of its own, when the flight is what it is.
     this.answer = Promise.resolve().then(() => ask(this));
   }
@@ -23,9 +26,11 @@ export class OriginFlight<T> {
 export class OriginFlights<T> {
   readonly #flights = new Map<string, OriginFlight<T>>();
   readonly #flightsMax: number;
+  readonly #clock: Clock;
 
-  constructor(flightsMax: number) {
+  constructor(flightsMax: number, clock: Clock) {
     this.#flightsMax = flightsMax;
+    this.#clock = clock;
   }
 
   get isFull(): boolean {
@@ -39,7 +44,7 @@ export class OriginFlights<T> {
   /** @param ask must not reject. */
   begin(viewUid: number, id: string, ask: (flight: OriginFlight<T>) => Promise<T>): OriginFlight<T> {
     const name = keyName(viewUid, id);
-    const flight = new OriginFlight(ask);
+    const flight = new OriginFlight(this.#clock.now(), ask);
     this.#flights.set(name, flight);
     void flight.answer.then(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name);

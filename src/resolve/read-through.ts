@@ -12,7 +12,7 @@
  * clock that is behind, makes the flight void (`origin-flights.ts`).
  *
  * The origin is waited for beyond the deadlines of those who ask; who has an old value to fall back on waits for it half
- * of its time.
+ * of its time, all together.
  */
 import { assert } from '../base/assert.js';
 import type { Clock, HybridClock, Version } from '../base/clock.js';
@@ -159,10 +159,13 @@ export class ReadThrough {
 
   /** `undefined`: whoever asked cannot wait longer, or need not. */
   async #wait(flight: OriginFlight<Outcome>, deadlineMs: number): Promise<Outcome | undefined> {
-    const halfMs = Math.max(0, deadlineMs - this.#parts.clock.now()) / 2;
-    const outcome = await within(flight.answer, halfMs);
+    const nowMs = this.#parts.clock.now();
+    const leftMs = Math.max(0, deadlineMs - nowMs);
+    // Who joins when others have waited so long need not wait as well.
+    const firstMs = Math.max(0, leftMs / 2 - Math.max(0, nowMs - flight.beganMs));
+    const outcome = await within(flight.answer, firstMs);
     if (outcome !== undefined || flight.old !== undefined) return outcome;
-    return within(flight.answer, halfMs - Math.min(SPARE_MS, halfMs / 5));
+    return within(flight.answer, leftMs - firstMs - Math.min(SPARE_MS, leftMs / 10));
   }
 
   #begin(ask: Ask): OriginFlight<Outcome> {

@@ -154,8 +154,8 @@ export function laneOver(
   tiers: readonly Tier[],
   isShared = false,
   alsoUnderWay: readonly FlightsUnderWay[] = [],
+  clock = new ManualClock(),
 ) {
-  const clock = new ManualClock();
   const inspector = new RecordInspector();
   const cache = new MapCache();
   const views = new LaneViews();

@@ -1,6 +1,7 @@
 /** Questions to an origin in a lane: raced with deletions, and with what others change. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/base/clock.js';
 import { HeadraceError } from '../../src/base/errors.js';
 import type { Tier } from '../../src/base/tier.js';
 import { CACHE_STANDARD, type CacheDefinition } from '../../src/caches/definition.js';
@@ -25,12 +26,13 @@ type Fetch = (key: string) => Promise<OriginValue | undefined>;
 const valueFor = (text: string): OriginValue => ({ ...SAYS, payload: Buffer.from(text) });
 
 function lane(fetch: Fetch, tier: Tier = new MapTier(), definition: Partial<CacheDefinition> = {}) {
-  const flights = new OriginFlights<Outcome>(100);
-  const parts = laneOver([tier], false, [flights]);
+  const clock = new ManualClock();
+  const flights = new OriginFlights<Outcome>(100, clock);
+  const parts = { ...laneOver([tier], false, [flights], clock), flights };
   parts.views.declare(CACHE);
   const counters = new OriginCounters(originCounterMemory(1), 0);
   const cache = { definition: { ...DEFINITION, ...definition }, origin: { fetch }, counters };
-  const through = new ReadThrough({ ...parts, caches: new Map([[name, cache]]), flights });
+  const through = new ReadThrough({ ...parts, caches: new Map([[name, cache]]) });
   /** The text, or how else it came. */
   const ask = async (id: string, waitMs = 60_000) => {
     const deadlineMs = parts.clock.now() + waitMs;
@@ -179,6 +181,29 @@ describe('an entry that is asked for by way of the origin', () => {
     clock.advance(4_000);
     expect(await ask('k')).toMatchObject({ text: undefined, failure: { code: 'unavailable' } });
     expect(counters.read()).toMatchObject({ staleServed: 1 });
+  });
+
+  it('is waited for half of the time where an old one is held, by all who ask together', async () => {
+    let isWell = true;
+    const { ask, clock } = lane(
+      async () => {
+        if (isWell) return valueFor('value');
+        return new Promise(() => undefined);
+      },
+      new MapTier(),
+      { ttlMs: 1_000, staleWhileRevalidateMs: 0 },
+    );
+    await ask('k');
+    clock.advance(1_000);
+    isWell = false;
+    const tookMs = async () => {
+      const began = performance.now();
+      expect(await ask('k', 1_000)).toMatchObject({ text: 'value', source: 'stale' });
+      return performance.now() - began;
+    };
+    expect(await tookMs()).toBeGreaterThan(490);
+    clock.advance(499);
+    expect(await tookMs()).toBeLessThan(450);
   });
 
   it('replaces what has a version of a clock that is ahead', async () => {
