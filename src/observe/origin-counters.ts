@@ -17,7 +17,7 @@ const FIELDS = [
   'batches',
   /** Of the values that it answered with. */
   'bytes',
-  /** Stale entries that were to be made anew in the background. */
+  /** Stale entries that it was to make anew in the background. */
   'refreshes',
   /** Answers with an old value, as it failed. */
   'staleServed',

@@ -122,7 +122,6 @@ export class ReadThrough {
     if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
     if (flights.join(viewUid, id) !== undefined) return;
     const cache = this.#cacheOf(lane);
-    cache.counters.add('refreshes');
     this.#refreshing++;
     const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, isRefresh: true });
     void flight.answer.then(() => {
@@ -212,7 +211,8 @@ export class ReadThrough {
    */
   async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
     const { versions } = this.#parts;
-    const { cache, id, isOneOfSeveral } = ask;
+    const { cache, id, isOneOfSeveral, isRefresh } = ask;
+    if (isRefresh) cache.counters.add('refreshes');
     // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
     if (flight.old !== undefined) versions.seen(recordVersion(flight.old));
     const version = versions.next();

@@ -237,8 +237,8 @@ describe('stale entries', () => {
     isHeld = true;
     for (let twice = 0; twice < 2; twice++)
       for (let at = 0; at < 80; at++) through.refresh({ viewUid: 9, id: `k${at}` });
-    expect(counters.read()).toMatchObject({ refreshes: 64 });
     while (released.length < 64) await undefined;
+    expect(counters.read()).toMatchObject({ refreshes: 64 });
     expect(await ask('k70')).toMatchObject({ text: 'k70 false', source: 'tier' });
     for (const release of released) release();
     while ((await ask('k1')).text !== 'k1 true');
