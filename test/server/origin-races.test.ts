@@ -1,6 +1,6 @@
 /** What is deleted or invalidated while the origin is asked for it does not come back. */
 import { describe, expect, test } from 'vitest';
-import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
+import { FULL, SEED, Seeded } from '../base/seeded.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
 import { OriginServer } from '../tiers/origin-fixture.js';
 import { entryPath, keyOf, OriginScene, shown } from './origin-scene.js';
@@ -121,7 +121,7 @@ const RACES = FULL ? 10_000 : 400;
 
 test(
   `no one who asks after a deletion was acknowledged sees what was before, in ${RACES} races`,
-  FULL_TIMEOUT,
+  { timeout: FULL ? 900_000 : 180_000 },
   async () => {
     const scene = await OriginScene.start({ caches: { results: { origin: {} } } });
     const numbers = { of: new Map<string, number>() };
