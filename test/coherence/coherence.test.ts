@@ -84,6 +84,8 @@ async function check(
     `${name}: ${seconds} s, ${outcomes}; ${late.length} reads lagged, p50 ${quantile(late, 0.5)} ms, ` +
       `p99 ${quantile(late, 0.99)} ms, longest ${quantile(late, 1)} ms; ${faults.length} faults`,
   );
+  // At once: a run of many seeds tells what failed only when it is over.
+  for (const fault of [...workload.wrong, ...faults.map(showFault)].slice(0, 20)) console.info(fault);
   workload.close();
   expect(workload.wrong).toEqual([]);
   expect(faults.slice(0, 10).map(showFault)).toEqual([]);
