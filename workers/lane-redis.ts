@@ -22,7 +22,7 @@ export function openRedis(
   isRecord: boolean,
 ): Stored & { readonly follow: Follow } {
   const { data, lane, inspector, notify } = options;
-  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogViewsMax: viewsMax } = data.shared;
+  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogLimits } = data.shared;
   const target = parseRedisUrl(redisUrl);
   if (typeof target === 'string') throw new HeadraceError('unavailable', `HEADRACE_REDIS_URL ${target}`);
   const connect = (name: string) =>
@@ -42,7 +42,7 @@ export function openRedis(
   const erase = new RedisCleaner(connection);
   return {
     tier: guarded(tier, options, redisTimeoutMs, isRecord ? storeTimeoutMs : redisTimeoutMs, isRecord),
-    catalog: new RedisCatalog<CatalogedView>({ connection, viewsMax }),
+    catalog: new RedisCatalog<CatalogedView>({ connection, limits: catalogLimits }),
     cleaner: {
       eraseStep: async viewUid => ((await erase.eraseStep(viewUid)).isDone ? 0 : 1),
       // Redis removes what has expired by itself.

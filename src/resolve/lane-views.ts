@@ -1,5 +1,7 @@
 /** The views a lane knows, each with what it takes to read and pack its records; made when first needed, then reused. */
 import { HeadraceError } from '../base/errors.js';
+import { VIEW_UID_BYTES, viewUidOfStorageKey } from '../base/keys.js';
+import { type FenceSet, fenceSetOf } from '../views/fence-set.js';
 import { RecordEncoder } from '../views/record-codec.js';
 import { RecordDraft } from '../views/record-draft.js';
 import { RecordJsonReader } from '../views/record-json.js';
@@ -7,6 +9,7 @@ import { type StoredView, type View, viewOf } from '../views/schema.js';
 
 export class LaneView {
   readonly view: View;
+  readonly fences: FenceSet | undefined;
   #draft: RecordDraft | undefined;
   #encoder: RecordEncoder | undefined;
   #nested: RecordJsonReader | undefined;
@@ -14,6 +17,7 @@ export class LaneView {
 
   constructor(view: View) {
     this.view = view;
+    this.fences = fenceSetOf(view);
   }
 
   /** One for all records of the view: filled, packed, filled again. */
@@ -50,6 +54,12 @@ export class LaneViews {
 
   forget(viewUid: number): void {
     this.#byUid.delete(viewUid);
+  }
+
+  /** Whether the record of this storage key was invalidated. */
+  isHidden(key: Uint8Array, record: Uint8Array): boolean {
+    const fences = this.#byUid.get(viewUidOfStorageKey(key))?.fences;
+    return fences?.hides(record, 0, record.length, key, VIEW_UID_BYTES, key.length) === true;
   }
 
   list(): LaneView[] {
