@@ -160,6 +160,8 @@ async function run(steps: readonly Step[]): Promise<void> {
     else if (step.kind === 'die') await server.die();
     else if (step.kind === 'pass') await server.pass(TIMES.foreignMs / 3);
     else if (server.isWalking) store.failures = 1;
+    if (step.kind !== 'invalidate' && step.kind !== 'put') continue;
+    for (const id of IDS) model.check(number, id, await server.read(id));
   }
   store.failures = 0;
   await finish(servers, hear);
@@ -217,6 +219,20 @@ it('are in effect before anything is erased, and retired when nothing is left', 
   expect(server.view.fences).toEqual([]);
   expect(server.reports).toMatchObject([{ view: '@c', erased: 10 }]);
   expect([await server.read('k10'), await server.read('k11')]).toEqual([undefined, 11]);
+});
+
+it('each hide only what was there before them', async () => {
+  const server = await open();
+  for (const id of ['a', 'b', 'c']) await server.put(id, 0, [id]);
+  await server.invalidate({ kind: 'prefix', prefix: 'a' });
+  await server.put('a', 1, ['a']);
+  await server.invalidate({ kind: 'tags', tags: ['b'] });
+  await server.put('b', 1, ['b']);
+  await server.invalidate({ kind: 'pattern', pattern: 'c*' });
+  const shown = async () => [await server.read('a'), await server.read('b'), await server.read('c')];
+  expect([server.view.fences.length, await shown()]).toEqual([3, [1, 1, undefined]]);
+  await server.settle();
+  expect([server.view.fences.length, await shown()]).toEqual([0, [1, 1, undefined]]);
 });
 
 it('of which there are many are served by one walk', async () => {

@@ -8,7 +8,7 @@ import { expectProblem } from './both-fronts.js';
 import { makeDataDir, type ServerProcess, startServerProcess } from './server-process.js';
 
 const CACHE = '/v1/caches/results';
-const ENTRIES = 2_000;
+const ENTRIES = 1_000;
 const KEYS = Array.from({ length: ENTRIES }, (_, n) => `k${n}`);
 const TAGGED = KEYS.filter((_, n) => n % 4 === 0);
 
