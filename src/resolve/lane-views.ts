@@ -43,21 +43,30 @@ export class LaneView {
 
 export class LaneViews {
   readonly #byUid = new Map<number, LaneView>();
+  /** Whether any view has fences: mostly none has. */
+  #areFenced = false;
 
   /** Takes the view, unless a newer schema of it is known. */
   declare(stored: StoredView): void {
     const known = this.#byUid.get(stored.uid);
     if (known === undefined || known.view.schema <= stored.schema) {
       this.#byUid.set(stored.uid, new LaneView(viewOf(stored)));
+      this.#noteFences();
     }
   }
 
   forget(viewUid: number): void {
     this.#byUid.delete(viewUid);
+    this.#noteFences();
+  }
+
+  #noteFences(): void {
+    this.#areFenced = this.list().some(({ fences }) => fences !== undefined);
   }
 
   /** Whether the record of this storage key was invalidated. */
   isHidden(key: Uint8Array, record: Uint8Array): boolean {
+    if (!this.#areFenced) return false;
     const fences = this.#byUid.get(viewUidOfStorageKey(key))?.fences;
     return fences?.hides(record, 0, record.length, key, VIEW_UID_BYTES, key.length) === true;
   }
