@@ -67,7 +67,8 @@ class EntryHandlers {
     };
     if (!cache.enabled) return answerMissing(exchange, asked, SWITCHED_OFF);
     const view = viewOf(cache);
-    if (view === undefined) return answerMissing(exchange, asked, this.#status.failed);
+    if (view === undefined)
+      return this.#options.answerError(exchange, notReady(cache), ['cache-status', this.#status.failed]);
     const id = entryId(cache, key);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
@@ -156,8 +157,7 @@ class EntryHandlers {
 
   #view(cache: CacheDefinition): View {
     const view = this.#options.viewOf(cache);
-    if (view === undefined)
-      throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
+    if (view === undefined) throw notReady(cache);
     return view;
   }
 }
@@ -175,7 +175,12 @@ export function entryId({ prefix }: CacheDefinition, key: string): string {
   return id;
 }
 
-/** All of the cache was invalidated between the asking and the lane's answer. */
+/** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
+export function notReady({ name }: CacheDefinition): HeadraceError {
+  return new HeadraceError('unavailable', `the cache ${name} is not ready yet`);
+}
+
+/** The store has lost the cache, and it was made anew, between the asking and the lane's answer. */
 export function wasEmptied(error: unknown): boolean {
   return error instanceof HeadraceError && error.code === 'view-not-found';
 }
