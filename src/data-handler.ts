@@ -24,6 +24,8 @@ import { RecordStore } from './lookup/record-store.js';
 import type { Log } from './observe/log.js';
 import type { SharedOrigins } from './resolve/lane-worker-data.js';
 import { OriginFigures } from './resolve/origin-figures.js';
+import type { Selector } from './views/fence.js';
+import type { FenceKeeper } from './views/fence-keeper.js';
 import type { ViewRegistry } from './views/registry.js';
 
 /** Lookups that wait for lanes at once without memory being made for them. */
@@ -35,12 +37,13 @@ export interface DataHandlerParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
+  readonly fences: Pick<FenceKeeper, 'invalidate'>;
   readonly definitions: readonly CacheDefinition[];
   readonly origins: SharedOrigins;
 }
 
 export function dataHandler(parts: DataHandlerParts): Handler {
-  const { config, log, table, lanes, views, definitions, origins } = parts;
+  const { config, log, table, lanes, views, fences, definitions, origins } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
@@ -54,11 +57,19 @@ export function dataHandler(parts: DataHandlerParts): Handler {
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   const figures = new OriginFigures(origins, systemClock);
   const l1 = new Caches(table);
-  const l1FiguresOf = (cache: CacheDefinition) => {
+  const fence = async (cache: CacheDefinition, selector: Selector) => {
     const slot = viewOf(cache)?.slot;
-    return slot === undefined
-      ? undefined
-      : { budgetBytes: l1.options(slot).budgetBytes, ...l1.figures(slot) };
+    const held = selector.kind === 'all' && slot !== undefined ? l1.figures(slot).entries : null;
+    await fences.invalidate(entryViewName(cache.name), selector);
+    return held;
+  };
+  const figuresOf = (cache: CacheDefinition) => {
+    const view = viewOf(cache);
+    const origin = figures.of(cache);
+    const ofOrigin = origin && { origin };
+    if (view === undefined) return { ...ofOrigin };
+    const { budgetBytes } = l1.options(view.slot);
+    return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length, ...ofOrigin };
   };
   return routesOf(
     {
@@ -71,9 +82,9 @@ export function dataHandler(parts: DataHandlerParts): Handler {
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, l1FiguresOf, originFiguresOf: figures.of, bodyBytesMax, answerError }),
+      ...cacheHandlers({ definitions, figuresOf, bodyBytesMax, answerError }),
       entry: entryHandlers({ ...shared, viewOf, onNegativeHit: figures.countNegativeHit }),
-      ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
+      ...entriesHandlers({ ...shared, viewOf, fence }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );

@@ -13,12 +13,19 @@ import type { Exchange, Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
+/** Without what is not known now. */
+export interface CacheFigures {
+  /** What L1 has of the cache. */
+  readonly l1?: Readonly<Record<string, number>>;
+  /** Invalidations, each tag for itself, that are in effect and whose entries are not erased yet. */
+  readonly invalidating?: number;
+  /** What became of the questions to its origin. */
+  readonly origin?: Readonly<Record<string, unknown>>;
+}
+
 export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
-  /** What L1 has of the cache; `undefined` while that is not known. */
-  readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
-  /** What became of the questions to its origin; `undefined` without one. */
-  readonly originFiguresOf: (cache: CacheDefinition) => Readonly<Record<string, unknown>> | undefined;
+  readonly figuresOf: (cache: CacheDefinition) => CacheFigures;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -28,16 +35,13 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
   definitions,
-  l1FiguresOf,
-  originFiguresOf,
+  figuresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
     const origin = cache.origin && withoutQueries(cache.origin);
-    const l1 = l1FiguresOf(cache);
-    const ofOrigin = originFiguresOf(cache);
-    const figures = { ...(l1 && { l1 }), ...(ofOrigin && { origin: ofOrigin }) };
+    const figures = figuresOf(cache);
     const shown = Object.keys(figures).length === 0 ? {} : { figures };
     return { cache: cache.name, ...definitionJson({ ...cache, origin }), ...shown };
   }

@@ -66,7 +66,8 @@ class EntryHandlers {
     if (!cache.enabled && cache.origin === undefined)
       return answerMissing(exchange, { cache, key }, SWITCHED_OFF);
     const view = viewOf(cache);
-    if (view === undefined) return answerMissing(exchange, { cache, key }, this.#status.failed);
+    if (view === undefined)
+      return this.#options.answerError(exchange, notReady(cache), ['cache-status', this.#status.failed]);
     const id = entryId(cache, key);
     const timing = timingOf(exchange.header('headrace-timing'));
     const ifNoneMatch = exchange.header('if-none-match');
@@ -177,8 +178,7 @@ class EntryHandlers {
 
   #view(cache: CacheDefinition): View {
     const view = this.#options.viewOf(cache);
-    if (view === undefined)
-      throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
+    if (view === undefined) throw notReady(cache);
     return view;
   }
 }
@@ -194,4 +194,9 @@ export function entryId({ prefix }: CacheDefinition, key: string): string {
   const id = prefix + key;
   checkId(id);
   return id;
+}
+
+/** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
+export function notReady({ name }: CacheDefinition): HeadraceError {
+  return new HeadraceError('unavailable', `the cache ${name} is not ready yet`);
 }

@@ -49,7 +49,7 @@ export class EntryOrigins {
       .then(([through]) => through && this.#answer(kept, asked, through, forward))
       .catch(error => {
         const view = viewOf(asked.cache);
-        // All of the cache was invalidated meanwhile: what it is now is empty.
+        // The cache was made anew meanwhile, and is empty.
         if (wasEmptied(error) && view !== undefined && view.uid !== asked.view.uid)
           this.ask(kept, { ...asked, view }, forward);
         else answerError(kept, error, ['cache-status', `headrace; fwd=${forward}; detail=unavailable`]);
@@ -70,7 +70,7 @@ export class EntryOrigins {
   }
 }
 
-/** All of the cache was invalidated between the asking and the lane's answer. */
+/** The store has lost the cache, and it was made anew, between the asking and the lane's answer. */
 export function wasEmptied(error: unknown): boolean {
   return error instanceof HeadraceError && error.code === 'view-not-found';
 }

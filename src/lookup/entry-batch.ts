@@ -21,8 +21,9 @@ export class EntryBatch implements RowSink {
   /** Those that an origin was asked for: served whatever their times say. */
   readonly #through = new Set<number>();
 
-  constructor(count: number) {
-    this.#rows = new Array(count).fill('NOT_FOUND');
+  /** @param status of those that nothing else is said of. */
+  constructor(count: number, status: 'NOT_FOUND' | 'UNAVAILABLE' = 'NOT_FOUND') {
+    this.#rows = new Array(count).fill(status);
   }
 
   /** Takes none at once. */

@@ -5,10 +5,10 @@ import {
   type ControlReply,
   type ControlTask,
   failureOf,
-  type Invalidation,
   type LaneReply,
   type LaneTask,
 } from '../lanes/messages.js';
+import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView } from '../views/schema.js';
 import type { TierChain } from './chain.js';
 import type { Coherence } from './coherence.js';
@@ -20,6 +20,7 @@ import type { ReadResolver } from './read-resolver.js';
 import type { ReadThrough } from './read-through.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
+import type { Sweeper } from './sweeper.js';
 
 export interface LaneServiceParts {
   readonly views: LaneViews;
@@ -32,6 +33,7 @@ export interface LaneServiceParts {
   readonly writes: RecordWriter;
   readonly eraser: Pick<Eraser, 'erase'>;
   readonly through: Pick<ReadThrough, 'read' | 'refresh'>;
+  readonly sweeper: Pick<Sweeper, 'declare' | 'forget' | 'sweep'>;
   readonly flights: { readonly joined: number };
   /** Begins to read what was hot before the start, unless it has begun. */
   readonly warm: () => void;
@@ -68,7 +70,7 @@ export class LaneService {
   }
 
   async #control(task: ControlTask): Promise<ControlReply> {
-    const { views, catalog } = this.#parts;
+    const { catalog, sweeper } = this.#parts;
     switch (task.kind) {
       case 'catalog-list':
         return { kind: 'cataloged', views: await catalog.views() };
@@ -80,21 +82,24 @@ export class LaneService {
         await catalog.drop(task.view);
         return DONE;
       case 'declare':
-        views.declare(task.view);
+        sweeper.declare(task.view);
         return DONE;
       case 'forget':
-        views.forget(task.viewUid);
+        sweeper.forget(task.viewUid);
         return DONE;
       case 'invalidate':
         return { kind: 'done', count: await this.#invalidate(task.viewUid, task.spec) };
       case 'erase':
         // What is in memory goes first, so that it goes at once.
-        await this.#invalidate(task.viewUid, task.spec);
-        return { kind: 'done', count: await this.#parts.eraser.erase(task.viewUid, task.spec) };
+        await this.#invalidate(task.viewUid, { kind: 'ids', ids: task.ids });
+        return { kind: 'done', count: await this.#parts.eraser.erase(task) };
       case 'read-through':
         return this.#parts.through.read(task);
       case 'refresh':
         this.#parts.through.refresh(task);
+        return DONE;
+      case 'sweep':
+        sweeper.sweep(task.viewUid);
         return DONE;
       case 'warm':
         this.#parts.warm();

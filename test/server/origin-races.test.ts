@@ -119,20 +119,18 @@ async function race(
 
 const RACES = FULL ? 10_000 : 400;
 
-test(
-  `no one who asks after a deletion was acknowledged sees what was before, in ${RACES} races`,
-  { timeout: FULL ? 900_000 : 180_000 },
-  async () => {
-    const scene = await OriginScene.start({ caches: { results: { origin: {} } } });
-    const numbers = { of: new Map<string, number>() };
-    answerNumbers(scene.origin, numbers);
-    const see = async (asked: OriginScene, key: string, least: number) =>
-      Number((await asked.get('results', key)).text) >= least;
-    expect(await race([scene], numbers, RACES / KEYS.length, see)).toBe(0);
-    expect(await scene.figures('results')).toMatchObject({ failures: 0, unstored: 0 });
-    await scene.close();
-  },
-);
+test(`no one who asks after a deletion was acknowledged sees what was before, in ${RACES} races`, {
+  timeout: FULL ? 900_000 : 180_000,
+}, async () => {
+  const scene = await OriginScene.start({ caches: { results: { origin: {} } } });
+  const numbers = { of: new Map<string, number>() };
+  answerNumbers(scene.origin, numbers);
+  const see = async (asked: OriginScene, key: string, least: number) =>
+    Number((await asked.get('results', key)).text) >= least;
+  expect(await race([scene], numbers, RACES / KEYS.length, see)).toBe(0);
+  expect(await scene.figures('results')).toMatchObject({ failures: 0, unstored: 0 });
+  await scene.close();
+});
 
 describeWithRedis('two servers on one Redis', () => {
   const open = async (redis: RedisServer) => {
