@@ -2,6 +2,7 @@
 import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
+import { Leases } from './caches/leases.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
 import { cacheHandlers } from './front/cache-handlers.js';
@@ -36,7 +37,13 @@ export interface DataHandlerParts {
   readonly definitions: readonly CacheDefinition[];
 }
 
-export function dataHandler({ config, log, table, lanes, views, definitions }: DataHandlerParts): Handler {
+export interface DataPlane {
+  readonly handler: Handler;
+  /** The server stops: who waits for what others make is answered. */
+  readonly endWaits: () => void;
+}
+
+export function dataPlane({ config, log, table, lanes, views, definitions }: DataHandlerParts): DataPlane {
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
@@ -48,6 +55,9 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const leases = new Leases({ definitions, leaseMs: config.leaseTime, clock: systemClock });
+  const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
+  const leaseFiguresOf = (cache: CacheDefinition) => leases.figuresOf(cache);
   const l1 = new Caches(table);
   const l1FiguresOf = (cache: CacheDefinition) => {
     const slot = viewOf(cache)?.slot;
@@ -55,7 +65,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       ? undefined
       : { budgetBytes: l1.options(slot).budgetBytes, ...l1.figures(slot) };
   };
-  return routesOf(
+  const handler = routesOf(
     {
       record: recordHandlers(shared),
       records: loadHandlers({ store, lineBytesMax, answerError }),
@@ -66,12 +76,13 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, l1FiguresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...shared, viewOf }),
-      ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
+      ...cacheHandlers({ definitions, l1FiguresOf, leaseFiguresOf, bodyBytesMax, answerError }),
+      entry: entryHandlers(ofCache),
+      ...entriesHandlers({ ...ofCache, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );
+  return { handler, endWaits: () => leases.close() };
 }
 
 /** Each with a buffer beside the table. */

@@ -2,7 +2,7 @@
  * An entry of a named cache as a record of a built-in view (`entry-view.ts`): bytes with their content type, and how
  * long they may be served. Written by a lane, read in place by the front.
  *
- *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate, in milliseconds
+ *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate │ cost, in milliseconds
  *     bytes    payload                              and the record's own: version, times, tags, checksum
  *
  * The record is fresh until its fresh-until, and kept until its expires-at: longer by the larger of the two stale times.
@@ -20,10 +20,13 @@ export const ENTRY_FEATURES: ReadonlyMap<string, FeatureType> = new Map([
   ['encoding', 'string'],
   ['payload', 'bytes'],
   ['staleWhileRevalidate', 'int64'],
+  ['cost', 'int64'],
 ]);
 
 const CONTENT_TYPE = 0;
 const ETAG = 1;
+const STALE_WHILE_REVALIDATE = 0;
+const COST = 1;
 
 export const ENTRY_LIMITS = {
   /** A record less what stands beside the payload: 64 tags of 256 bytes with their offsets, and the head. */
@@ -42,13 +45,17 @@ export interface EntryHead {
   readonly staleIfErrorMs: number;
 }
 
-/** Fills a draft that is empty. */
-export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array): void {
+/**
+ * Fills a draft that is empty.
+ * @param costMs how long the payload took to make; 0: not known.
+ */
+export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array, costMs = 0): void {
   for (let position = 0; position < ENTRY_FEATURES.size; position++) draft.setPresent(position);
   draft.strings[CONTENT_TYPE] = head.contentType;
   draft.strings[ETAG] = etagOf(head.contentType, payload);
   draft.bytes[0] = payload;
-  draft.int64s[0] = head.staleWhileRevalidateMs;
+  draft.int64s[STALE_WHILE_REVALIDATE] = head.staleWhileRevalidateMs;
+  draft.int64s[COST] = costMs;
   draft.tags = [...head.tags];
   draft.ttlMs = head.freshMs;
   draft.staleMs = Math.max(head.staleWhileRevalidateMs, head.staleIfErrorMs);
@@ -82,7 +89,12 @@ export class EntryReader {
   }
 
   get staleWhileRevalidateMs(): number {
-    return this.#record.int64(0) ?? 0;
+    return this.#record.int64(STALE_WHILE_REVALIDATE) ?? 0;
+  }
+
+  /** How long it took to make; 0: not known. */
+  get costMs(): number {
+    return this.#record.int64(COST) ?? 0;
   }
 
   get contentType(): string {

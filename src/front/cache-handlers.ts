@@ -16,6 +16,8 @@ export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
   /** What L1 has of the cache; `undefined` while that is not known. */
   readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
+  /** What became of its leases; `undefined` where there are none. */
+  readonly leaseFiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -26,12 +28,15 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 export function cacheHandlers({
   definitions,
   l1FiguresOf,
+  leaseFiguresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
-    const l1 = l1FiguresOf(cache);
-    return { cache: cache.name, ...definitionJson(cache), ...(l1 === undefined ? {} : { figures: { l1 } }) };
+    const leases = leaseFiguresOf(cache);
+    // What is not known is left out.
+    const figures = { l1: l1FiguresOf(cache), ...(leases && { leases }) };
+    return { cache: cache.name, ...definitionJson(cache), figures };
   }
 
   function list(exchange: Exchange): void {

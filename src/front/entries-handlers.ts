@@ -1,6 +1,7 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import type { LeaseTable } from '../caches/lease-table.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
@@ -10,6 +11,7 @@ import type { AnswerError } from './answer-error.js';
 import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
 import { entryId, wasEmptied } from './entry-handlers.js';
 import type { Exchange, Headers } from './front.js';
+import { voidLeases } from './lease-voiding.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
@@ -19,6 +21,7 @@ export interface EntriesHandlerOptions {
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** Empties the cache in every tier and on every server. */
   readonly renew: (cache: CacheDefinition) => Promise<void>;
+  readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -29,7 +32,7 @@ const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
-  const { bodyBytesMax, answerError, store, viewOf, renew } = options;
+  const { bodyBytesMax, answerError, store, viewOf, leasesOf, renew } = options;
   const writer = new JsonWriter();
   const failed = new CacheStatus().failed;
 
@@ -52,6 +55,7 @@ export function entriesHandlers(
     const view = viewOf(cache);
     if (view === undefined)
       throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
+    await voidLeases(leasesOf(cache), what, cache.prefix);
     if (what.kind === 'all') {
       const count = await store.invalidate(view, what);
       await renew(cache);

@@ -17,6 +17,7 @@ import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
+  type EntryLease,
   type Erasure,
   errorOf,
   type IngestResult,
@@ -148,8 +149,10 @@ export class Lanes {
     head: EntryHead,
     payload: Uint8Array,
     deadlineMs: number,
+    lease?: EntryLease,
   ): Promise<PutResult> {
-    const op = { kind: 'put-entry', viewUid: view.uid, id, head, deadlineMs } as const;
+    const leased = lease && { lease };
+    const op = { kind: 'put-entry', viewUid: view.uid, id, head, ...leased, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: payload }, payload.byteLength + id.length);
     assert(result.kind === 'put', 'a put is answered as one');
     return result.put;

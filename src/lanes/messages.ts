@@ -28,12 +28,20 @@ export interface PutOp {
   readonly deadlineMs: number;
 }
 
+/** With which an entry is written. */
+export interface EntryLease {
+  /** From the lease to the write. */
+  readonly tookMs: number;
+}
+
 /** An entry of a named cache. */
 export interface PutEntryOp {
   readonly kind: 'put-entry';
   readonly viewUid: number;
   readonly id: string;
   readonly head: EntryHead;
+  /** With a lease: it is not written above what is newer, as it was made before that. */
+  readonly lease?: EntryLease;
   /** Of the payload within the task's `bodies`. */
   readonly start: number;
   readonly end: number;

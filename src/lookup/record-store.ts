@@ -7,7 +7,7 @@ import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
-import type { Erasure, Invalidation, PutResult } from '../lanes/messages.js';
+import type { EntryLease, Erasure, Invalidation, PutResult } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { View } from '../views/schema.js';
 import { Ingest, type IngestOptions } from './ingest.js';
@@ -168,9 +168,15 @@ export class RecordStore {
     return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
   }
 
-  /** The same for an entry of a named cache. */
-  writeEntry(view: View, id: string, head: EntryHead, payload: Uint8Array): Promise<PutResult> {
-    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline());
+  /** The same for an entry of a named cache; not applied only with a lease, when something newer was stored. */
+  writeEntry(
+    view: View,
+    id: string,
+    head: EntryHead,
+    payload: Uint8Array,
+    lease?: EntryLease,
+  ): Promise<PutResult> {
+    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline(), lease);
   }
 
   /** @throws HeadraceError why it cannot be removed now. */

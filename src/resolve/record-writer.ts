@@ -52,7 +52,7 @@ interface Packed extends TierWrite {
   readonly lane: LaneView;
   readonly id: string;
   readonly expiresAt: number;
-  /** Up to where the version may be raised when the store holds a larger one; 0: it is the client's and stays. */
+  /** Up to where the version may be raised when the store holds a larger one; 0: it stays as it is. */
   readonly raiseMax: number;
 }
 
@@ -110,9 +110,10 @@ export class RecordWriter {
     if (op.kind === 'remove') return this.#tombstone(op, lane);
     if (op.kind === 'put') return this.#readBody(op, lane, bodies);
     lane.draft.reset();
-    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end), op.lease?.tookMs);
     lane.draft.id = op.id;
-    return this.#pack(lane);
+    const packed = this.#pack(lane);
+    return op.lease === undefined ? packed : { ...packed, raiseMax: 0 };
   }
 
   #readBody(op: PutOp, lane: LaneView, bodies: Uint8Array): Packed {

@@ -1,0 +1,345 @@
+/**
+ * Who makes an entry that is missing or out of date: of all that want it one has a lease on its key, the others wait.
+ *
+ *     nobody ──begin──► looking ──grant──► leased ──take──► writing ──end──► nobody
+ *                          ▲  │ found        │ │                ▲
+ *                          │  └──► nobody    │ └──── hold ──────┘   a write without the lease has come
+ *                          └─── expired, and somebody waits
+ *
+ * Whoever has the turn (`looking`) asks the store, for what is missing in memory may be there; one asks, however many
+ * want it. With nothing there, the turn becomes the lease. A lease is as good as its token, once, until its time is over:
+ * it then is the next one's turn, in the order in which they came. A deletion or an invalidation ends whatever there is;
+ * who holds a turn or a lease of before finds that out. An entry that is served while it is stale is leased at once
+ * (`refresh`): nobody waits for it.
+ *
+ * All of it is in one thread. Bounded are the keys and those who wait, for all caches together (`LeaseRoom`); with no
+ * room, an entry is looked for as if there were no leases, and nobody is kept waiting.
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Clock } from '../base/clock.js';
+import type { LeaseRoom } from './lease-room.js';
+
+export interface LeaseTableOptions {
+  readonly clock: Clock;
+  /** How long a lease lasts. */
+  readonly leaseMs: number;
+  readonly room: LeaseRoom;
+  /** Runs something later, unless the returned function is called before. */
+  readonly later: (ms: number, run: () => void) => () => void;
+}
+
+/** What whoever waits is told, once. */
+export type Call =
+  /** It may be there now, or be leased again: ask again. */
+  | { readonly kind: 'again' }
+  /** It is in the store. */
+  | { readonly kind: 'found' }
+  /** It was not there in time. */
+  | { readonly kind: 'over' }
+  | { readonly kind: 'turn'; readonly turn: Turn }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+interface Waiter {
+  readonly untilMs: number;
+  readonly wake: (call: Call) => void;
+  cancel: (() => void) | undefined;
+}
+
+/** The right to ask the store, and to be given the lease. */
+export interface Turn {
+  readonly key: string;
+}
+
+/** The right to write, for which a token was given. */
+export interface Fill {
+  /** Since the lease was given. */
+  readonly tookMs: number;
+  /** The write has been answered, in whichever way. */
+  end(): void;
+}
+
+class Claim {
+  readonly key: string;
+  state: 'looking' | 'leased' | 'writing' = 'looking';
+  /** Another each time that it is given. */
+  turn: Turn;
+  token = '';
+  grantedMs = 0;
+  untilMs = 0;
+  /** The store does not have it: nobody else need ask. */
+  isMissing = false;
+  readonly waiters = new Set<Waiter>();
+  /** Of its time, while somebody waits for that. */
+  cancel: (() => void) | undefined;
+  /** Of the write that took the lease. */
+  filled: Promise<void> | undefined;
+
+  constructor(key: string) {
+    this.key = key;
+    this.turn = { key };
+  }
+}
+
+const TOKEN_BYTES = 16;
+const AGAIN: Call = { kind: 'again' };
+const FOUND: Call = { kind: 'found' };
+const OVER: Call = { kind: 'over' };
+
+export class LeaseTable {
+  readonly #options: LeaseTableOptions;
+  readonly #claims = new Map<string, Claim>();
+  #isClosed = false;
+  /** Those who wait. */
+  waiting = 0;
+  granted = 0;
+  /** Tokens that were none, or none any more. */
+  refused = 0;
+  /** Leases whose time was over before a write. */
+  expired = 0;
+  /** Times that there was no room, for a lease or to wait. */
+  crowded = 0;
+
+  constructor(options: LeaseTableOptions) {
+    this.#options = options;
+    options.room.add(this);
+  }
+
+  /** Keys that somebody looks for, has a lease on, or writes; some of them may be over. */
+  get held(): number {
+    return this.#claims.size;
+  }
+
+  /**
+   * Of a key that is missing in memory: the turn, when nobody has it; `looking` when another has it; `missing` when
+   * another has the lease; `unknown` when another has one, but the store may have the entry nevertheless; `full` when
+   * there is no room.
+   */
+  begin(key: string): Turn | 'looking' | 'missing' | 'unknown' | 'full' {
+    const claim = this.#live(key);
+    if (claim === undefined) return this.#add(key)?.turn ?? 'full';
+    if (claim.state === 'looking') return 'looking';
+    return claim.isMissing ? 'missing' : 'unknown';
+  }
+
+  /** The store has it. */
+  found(turn: Turn): void {
+    const claim = this.#open(turn);
+    if (claim !== undefined) this.#end(claim, FOUND);
+  }
+
+  /** The store does not have it: the token; `undefined` when it was written or invalidated meanwhile, so ask again. */
+  grant(turn: Turn): string | undefined {
+    const claim = this.#open(turn);
+    if (claim === undefined) return undefined;
+    claim.isMissing = true;
+    this.#lease(claim);
+    const nowMs = this.#options.clock.now();
+    for (const waiter of [...claim.waiters])
+      if (waiter.untilMs <= nowMs || this.#isClosed) this.#wake(claim, waiter, OVER);
+    this.#arm(claim);
+    return claim.token;
+  }
+
+  /** Whoever had the turn does not want it any more. */
+  pass(turn: Turn): void {
+    const claim = this.#open(turn);
+    if (claim !== undefined) this.#handOn(claim);
+  }
+
+  /** The store could not say. */
+  fail(turn: Turn, error: unknown): void {
+    const claim = this.#open(turn);
+    if (claim !== undefined) this.#end(claim, { kind: 'failed', error });
+  }
+
+  /** The token of a lease on what is served meanwhile; `undefined` when another has it, or there is no room. */
+  refresh(key: string): string | undefined {
+    if (this.#live(key) !== undefined) return undefined;
+    const claim = this.#add(key);
+    if (claim === undefined) return undefined;
+    this.#lease(claim);
+    return claim.token;
+  }
+
+  /**
+   * Waits for what another makes: `wake` is called once, not before this returns; at `untilMs`, unless somebody is
+   * looking just then. The returned function ends it unheard. `undefined` when there is no room, or nothing to wait for.
+   */
+  wait(key: string, untilMs: number, wake: (call: Call) => void): (() => void) | undefined {
+    const { room, later, clock } = this.#options;
+    const claim = this.#live(key);
+    if (claim === undefined || this.#isClosed) return undefined;
+    const nowMs = clock.now();
+    if (untilMs <= nowMs && claim.state !== 'looking') return undefined;
+    if (!room.takeWaiter()) {
+      this.crowded++;
+      return undefined;
+    }
+    const waiter: Waiter = { untilMs, wake, cancel: undefined };
+    claim.waiters.add(waiter);
+    this.waiting++;
+    if (untilMs > nowMs) waiter.cancel = later(untilMs - nowMs, () => this.#late(claim, waiter));
+    this.#arm(claim);
+    return () => this.#leave(claim, waiter);
+  }
+
+  /** In how many seconds it is worth asking again; `undefined` when nobody makes it. */
+  retryAfter(key: string): number | undefined {
+    const claim = this.#live(key);
+    if (claim === undefined) return undefined;
+    const leftMs = claim.state === 'leased' ? claim.untilMs - this.#options.clock.now() : 0;
+    return Math.max(1, Math.ceil(leftMs / 1000));
+  }
+
+  /** The right to write, if the token is that of the lease; it is used up. */
+  take(key: string, token: string): Fill | undefined {
+    const claim = this.#claims.get(key);
+    const nowMs = this.#options.clock.now();
+    if (claim?.state !== 'leased' || claim.untilMs <= nowMs || !isSame(claim.token, token)) {
+      this.refused++;
+      return undefined;
+    }
+    this.#write(claim);
+    let ended = () => {};
+    claim.filled = new Promise(resolve => {
+      ended = resolve;
+    });
+    const end = () => {
+      ended();
+      if (this.#claims.get(key) === claim) this.#end(claim, AGAIN);
+    };
+    return { tookMs: nowMs - claim.grantedMs, end };
+  }
+
+  /** A write without a lease has come, and `void` will follow: the lease is no more, those who wait go on doing so. */
+  hold(key: string): void {
+    const claim = this.#live(key);
+    if (claim === undefined) return;
+    if (claim.state === 'looking') this.#end(claim, AGAIN);
+    else this.#write(claim);
+  }
+
+  /** A deletion has come, or a write without a lease has been answered: what began before is void. */
+  void(key: string): void {
+    const claim = this.#claims.get(key);
+    if (claim !== undefined) this.#end(claim, AGAIN);
+  }
+
+  /** An invalidation has come. Resolves when no write is under way any more that a lease was given for before. */
+  async voidWhere(isMeant: (key: string) => boolean): Promise<void> {
+    const meant = [...this.#claims.values()].filter(({ key }) => isMeant(key));
+    for (const claim of meant) this.#end(claim, AGAIN);
+    await Promise.all(meant.map(({ filled }) => filled));
+  }
+
+  /** The server stops: nobody waits any longer. */
+  close(): void {
+    this.#isClosed = true;
+    for (const claim of [...this.#claims.values()]) {
+      if (claim.state === 'looking') continue;
+      for (const waiter of [...claim.waiters]) this.#wake(claim, waiter, OVER);
+    }
+  }
+
+  /** Forgets leases that are over. */
+  sweep(): void {
+    for (const key of [...this.#claims.keys()]) this.#live(key);
+  }
+
+  #live(key: string): Claim | undefined {
+    const claim = this.#claims.get(key);
+    if (claim?.state !== 'leased' || claim.waiters.size > 0) return claim;
+    if (claim.untilMs > this.#options.clock.now()) return claim;
+    this.expired++;
+    this.#end(claim, AGAIN);
+    return undefined;
+  }
+
+  #add(key: string): Claim | undefined {
+    if (!this.#options.room.takeLease()) {
+      this.crowded++;
+      return undefined;
+    }
+    const claim = new Claim(key);
+    this.#claims.set(key, claim);
+    return claim;
+  }
+
+  #lease(claim: Claim): void {
+    const { clock, leaseMs } = this.#options;
+    claim.state = 'leased';
+    claim.token = randomBytes(TOKEN_BYTES).toString('base64url');
+    claim.grantedMs = clock.now();
+    claim.untilMs = claim.grantedMs + leaseMs;
+    this.granted++;
+  }
+
+  #write(claim: Claim): void {
+    claim.state = 'writing';
+    claim.token = '';
+    this.#disarm(claim);
+  }
+
+  /** The claim of a turn that is still one. */
+  #open(turn: Turn): Claim | undefined {
+    const claim = this.#claims.get(turn.key);
+    return claim?.state === 'looking' && claim.turn === turn ? claim : undefined;
+  }
+
+  #end(claim: Claim, call: Call): void {
+    this.#claims.delete(claim.key);
+    this.#options.room.leases--;
+    this.#disarm(claim);
+    for (const waiter of [...claim.waiters]) this.#wake(claim, waiter, call);
+  }
+
+  /** To the first who waits. */
+  #handOn(claim: Claim): void {
+    const [next] = claim.waiters;
+    if (next === undefined) return this.#end(claim, AGAIN);
+    this.#disarm(claim);
+    claim.state = 'looking';
+    claim.token = '';
+    claim.isMissing = false;
+    claim.turn = { key: claim.key };
+    this.#wake(claim, next, { kind: 'turn', turn: claim.turn });
+  }
+
+  #arm(claim: Claim): void {
+    if (claim.state !== 'leased' || claim.waiters.size === 0 || claim.cancel !== undefined) return;
+    const { later, clock } = this.#options;
+    claim.cancel = later(Math.max(0, claim.untilMs - clock.now()), () => {
+      claim.cancel = undefined;
+      this.expired++;
+      this.#handOn(claim);
+    });
+  }
+
+  #disarm(claim: Claim): void {
+    claim.cancel?.();
+    claim.cancel = undefined;
+  }
+
+  /** Whoever looks just then will soon know, so that is waited for. */
+  #late(claim: Claim, waiter: Waiter): void {
+    waiter.cancel = undefined;
+    if (claim.state !== 'looking') this.#wake(claim, waiter, OVER);
+  }
+
+  #wake(claim: Claim, waiter: Waiter, call: Call): void {
+    if (this.#leave(claim, waiter)) waiter.wake(call);
+  }
+
+  #leave(claim: Claim, waiter: Waiter): boolean {
+    if (!claim.waiters.delete(waiter)) return false;
+    waiter.cancel?.();
+    this.#options.room.waiters--;
+    this.waiting--;
+    return true;
+  }
+}
+
+function isSame(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
