@@ -3,7 +3,7 @@ import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
 import { Leases } from './caches/leases.js';
-import type { Config } from './config.js';
+import { type Config, recordStoreOf } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
 import { cacheHandlers } from './front/cache-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
@@ -77,7 +77,7 @@ export function dataPlane({ config, log, table, lanes, views, definitions }: Dat
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
       ...cacheHandlers({ definitions, l1FiguresOf, leaseFiguresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers(ofCache),
+      entry: entryHandlers({ ...ofCache, isShared: recordStoreOf(config) !== 'lmdb' }),
       ...entriesHandlers({ ...ofCache, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },

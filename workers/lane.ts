@@ -22,6 +22,7 @@ import {
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
+import { EntryLeases } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
@@ -106,10 +107,13 @@ async function open(
   const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
-  const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
-
   const record = levels.at(-1)?.tier;
   assert(record !== undefined, 'there is a store of record');
+  const writing = { ...parts, versions: new HybridClock(clock) };
+  // Where no other server can give leases, those of the front are all there are.
+  const leases = record.replace && new EntryLeases({ ...writing, record });
+  const writes = new RecordWriter({ ...writing, leases, tombstoneTtlMs });
+
   const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
 
   const warmth = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);

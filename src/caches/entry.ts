@@ -2,12 +2,13 @@
  * An entry of a named cache as a record of a built-in view (`entry-view.ts`): bytes with their content type, and how
  * long they may be served. Written by a lane, read in place by the front.
  *
- *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate │ cost, in milliseconds
+ *     strings  contentType │ etag │ encoding │ lease      int64s  staleWhileRevalidate │ cost, in milliseconds
  *     bytes    payload                              and the record's own: version, times, tags, checksum
  *
  * The record is fresh until its fresh-until, and kept until its expires-at: longer by the larger of the two stale times.
  */
 import { createHash } from 'node:crypto';
+import type { Version } from '../base/clock.js';
 import type { RecordDraft } from '../views/record-draft.js';
 import { RECORD_BYTES_MAX, RECORD_BYTES_MIN } from '../views/record-layout.js';
 import { RecordReader } from '../views/record-reader.js';
@@ -21,10 +22,12 @@ export const ENTRY_FEATURES: ReadonlyMap<string, FeatureType> = new Map([
   ['payload', 'bytes'],
   ['staleWhileRevalidate', 'int64'],
   ['cost', 'int64'],
+  ['lease', 'string'],
 ]);
 
 const CONTENT_TYPE = 0;
 const ETAG = 1;
+export const LEASE = 3;
 const STALE_WHILE_REVALIDATE = 0;
 const COST = 1;
 
@@ -95,6 +98,20 @@ export class EntryReader {
   /** How long it took to make; 0: not known. */
   get costMs(): number {
     return this.#record.int64(COST) ?? 0;
+  }
+
+  get version(): Version {
+    return this.#record.version as Version;
+  }
+
+  /** The mark of a lease that servers share, '' when there was none. */
+  get lease(): string {
+    return this.#record.string(LEASE) ?? '';
+  }
+
+  /** There is nothing but a lease. */
+  get isVacant(): boolean {
+    return this.freshUntil === 0;
   }
 
   get contentType(): string {

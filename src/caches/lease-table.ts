@@ -15,8 +15,8 @@
  * All of it is in one thread. Bounded are the keys and those who wait, for all caches together (`LeaseRoom`); with no
  * room, an entry is looked for as if there were no leases, and nobody is kept waiting.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../base/clock.js';
+import { isSameSecret, newSecret } from './lease-mark.js';
 import type { LeaseRoom } from './lease-room.js';
 
 export interface LeaseTableOptions {
@@ -50,6 +50,12 @@ export interface Turn {
   readonly key: string;
 }
 
+/** A lease that was given in the store, for all servers that share it. */
+export interface SharedLease {
+  readonly token: string;
+  readonly untilMs: number;
+}
+
 /** The right to write, for which a token was given. */
 export interface Fill {
   /** Since the lease was given. */
@@ -80,7 +86,6 @@ class Claim {
   }
 }
 
-const TOKEN_BYTES = 16;
 const AGAIN: Call = { kind: 'again' };
 const FOUND: Call = { kind: 'found' };
 const OVER: Call = { kind: 'over' };
@@ -92,7 +97,7 @@ export class LeaseTable {
   /** Those who wait. */
   waiting = 0;
   granted = 0;
-  /** Tokens that were none, or none any more. */
+  /** Writes with a token that was none, or none any more: counted by whoever refuses them. */
   refused = 0;
   /** Leases whose time was over before a write. */
   expired = 0;
@@ -102,6 +107,11 @@ export class LeaseTable {
   constructor(options: LeaseTableOptions) {
     this.#options = options;
     options.room.add(this);
+  }
+
+  /** How long a lease lasts. */
+  get leaseMs(): number {
+    return this.#options.leaseMs;
   }
 
   /** Keys that somebody looks for, has a lease on, or writes; some of them may be over. */
@@ -127,17 +137,25 @@ export class LeaseTable {
     if (claim !== undefined) this.#end(claim, FOUND);
   }
 
-  /** The store does not have it: the token; `undefined` when it was written or invalidated meanwhile, so ask again. */
-  grant(turn: Turn): string | undefined {
+  /**
+   * The store does not have it: the token of the lease, which is made here unless it is given; `undefined` when it was
+   * written or invalidated meanwhile, so ask again.
+   */
+  grant(turn: Turn, given?: SharedLease): string | undefined {
     const claim = this.#open(turn);
     if (claim === undefined) return undefined;
-    claim.isMissing = true;
-    this.#lease(claim);
-    const nowMs = this.#options.clock.now();
-    for (const waiter of [...claim.waiters])
-      if (waiter.untilMs <= nowMs || this.#isClosed) this.#wake(claim, waiter, OVER);
-    this.#arm(claim);
+    this.#lease(claim, given);
+    this.#waitOn(claim);
     return claim.token;
+  }
+
+  /** The store does not have it, but another server has given a lease on it. */
+  elsewhere(turn: Turn, untilMs: number): void {
+    const claim = this.#open(turn);
+    if (claim === undefined) return;
+    claim.state = 'leased';
+    claim.untilMs = untilMs;
+    this.#waitOn(claim);
   }
 
   /** Whoever had the turn does not want it any more. */
@@ -154,11 +172,31 @@ export class LeaseTable {
 
   /** The token of a lease on what is served meanwhile; `undefined` when another has it, or there is no room. */
   refresh(key: string): string | undefined {
-    if (this.#live(key) !== undefined) return undefined;
-    const claim = this.#add(key);
+    const turn = this.beginRefresh(key);
+    return turn && this.grantRefresh(turn);
+  }
+
+  /** The turn to ask the store for such a lease. Nobody waits for that who need not. */
+  beginRefresh(key: string): Turn | undefined {
+    return this.#live(key) === undefined ? this.#add(key)?.turn : undefined;
+  }
+
+  /** As `grant`, of what is served meanwhile. */
+  grantRefresh(turn: Turn, given?: SharedLease): string | undefined {
+    const claim = this.#open(turn);
     if (claim === undefined) return undefined;
-    this.#lease(claim);
+    this.#lease(claim, given);
+    for (const waiter of [...claim.waiters]) this.#wake(claim, waiter, FOUND);
     return claim.token;
+  }
+
+  /** Somebody waits for what another makes. */
+  isAwaited(key: string): boolean {
+    return (this.#claims.get(key)?.waiters.size ?? 0) > 0;
+  }
+
+  isLeased(key: string): boolean {
+    return this.#claims.get(key)?.state === 'leased';
   }
 
   /**
@@ -191,14 +229,12 @@ export class LeaseTable {
     return Math.max(1, Math.ceil(leftMs / 1000));
   }
 
-  /** The right to write, if the token is that of the lease; it is used up. */
+  /** The right to write, if the token is that of a lease given here; it is used up. */
   take(key: string, token: string): Fill | undefined {
     const claim = this.#claims.get(key);
     const nowMs = this.#options.clock.now();
-    if (claim?.state !== 'leased' || claim.untilMs <= nowMs || !isSame(claim.token, token)) {
-      this.refused++;
-      return undefined;
-    }
+    if (claim?.state !== 'leased' || claim.untilMs <= nowMs || claim.token === '') return undefined;
+    if (!isSameSecret(claim.token, token)) return undefined;
     this.#write(claim);
     let ended = () => {};
     claim.filled = new Promise(resolve => {
@@ -265,13 +301,22 @@ export class LeaseTable {
     return claim;
   }
 
-  #lease(claim: Claim): void {
-    const { clock, leaseMs } = this.#options;
+  #lease(claim: Claim, given: SharedLease | undefined): void {
+    const nowMs = this.#options.clock.now();
     claim.state = 'leased';
-    claim.token = randomBytes(TOKEN_BYTES).toString('base64url');
-    claim.grantedMs = clock.now();
-    claim.untilMs = claim.grantedMs + leaseMs;
+    claim.token = given?.token ?? newSecret();
+    claim.grantedMs = nowMs;
+    claim.untilMs = given?.untilMs ?? nowMs + this.leaseMs;
     this.granted++;
+  }
+
+  /** Of what is missing. */
+  #waitOn(claim: Claim): void {
+    const nowMs = this.#options.clock.now();
+    claim.isMissing = true;
+    for (const waiter of [...claim.waiters])
+      if (waiter.untilMs <= nowMs || this.#isClosed) this.#wake(claim, waiter, OVER);
+    this.#arm(claim);
   }
 
   #write(claim: Claim): void {
@@ -337,9 +382,4 @@ export class LeaseTable {
     this.waiting--;
     return true;
   }
-}
-
-function isSame(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }

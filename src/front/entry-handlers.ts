@@ -2,19 +2,28 @@
  * `/v1/caches/{cache}/entries/{key}`: get, head, put, delete. As for records, a hit in shared memory is answered before
  * `read` returns, and allocates nothing that outlives it.
  */
+import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
 import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueEarly } from '../caches/freshness.js';
+import { newSecret, readMark, readToken, tokenText } from '../caches/lease-mark.js';
 import { LEASE_LIMITS } from '../caches/lease-room.js';
-import type { LeaseTable } from '../caches/lease-table.js';
+import type { LeaseTable, SharedLease } from '../caches/lease-table.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, STORED, UNSTORED } from './cache-status.js';
-import { type Asked, answerMissing, EntryMisses, LEASE_HEADER, type Source } from './entry-misses.js';
+import {
+  type Asked,
+  answerMissing,
+  EntryMisses,
+  type Lack,
+  LEASE_HEADER,
+  type Source,
+} from './entry-misses.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import { readQuery, readWait } from './query.js';
@@ -27,6 +36,8 @@ export interface EntryHandlerOptions {
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** Of a cache whose entries its clients make. */
   readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
+  /** Other servers keep their entries in the same store. */
+  readonly isShared: boolean;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -56,7 +67,7 @@ class EntryHandlers {
   #waitMs = 0;
 
   constructor(options: EntryHandlerOptions) {
-    const { store, leasesOf, answerError } = options;
+    const { store, leasesOf, answerError, isShared } = options;
     this.#options = options;
     this.#prefixes = new Prefixes(store.l1Bytes);
     this.#misses = new EntryMisses({
@@ -69,8 +80,13 @@ class EntryHandlers {
       },
       serve: (exchange, asked, record, source) => {
         this.#entry.reset(record);
-        this.#serve(exchange, asked, source, store.now());
+        this.#serve(exchange, asked, record, source, store.now());
       },
+      serveDue: (exchange, asked, { record, source, token }) => {
+        this.#entry.reset(record);
+        this.#respond(exchange, asked, source, store.now(), token);
+      },
+      lease: isShared ? (asked, over) => this.#lease(asked, over) : undefined,
       now: () => store.now(),
     });
   }
@@ -93,10 +109,11 @@ class EntryHandlers {
     const nowMs = store.now();
     const length = store.probe(view, asked.id, nowMs);
     if (timing !== TIMING_OFF) timing.lap('l1');
-    if (length < 0) return this.#misses.answer(exchange, asked, '');
-    this.#entry.reset(this.#prefixes.of(length));
+    if (length < 0) return this.#misses.answer(exchange, asked, undefined);
+    const record = this.#prefixes.of(length);
+    this.#entry.reset(record);
     const lack = this.#lack('L1', nowMs);
-    if (lack === '') this.#serve(exchange, asked, 'L1', nowMs);
+    if (lack === undefined) this.#serve(exchange, asked, record, 'L1', nowMs);
     else this.#misses.answer(exchange, asked, lack);
   }
 
@@ -126,24 +143,63 @@ class EntryHandlers {
     }
   }
 
-  /** Why the entry cannot be served, as a `Cache-Status`; '' when it can. */
-  #lack(source: Source, nowMs: number): string {
-    if (this.#entry.isTombstone) return source === 'L1' ? MISS_L1 : this.#status.miss;
-    if (freshnessOf(this.#entry, nowMs) !== 'old') return '';
-    return source === 'L1' ? OLD_L1 : OLD_BELOW;
+  /** Of a lease at the store: until then another makes it. */
+  async #lease({ cache, id }: Asked, over: Version | null): Promise<SharedLease | undefined> {
+    const { store, leasesOf } = this.#options;
+    const secret = newSecret();
+    const untilMs = store.now() + (leasesOf(cache)?.leaseMs ?? 0);
+    try {
+      const version = await store.leaseEntry(this.#view(cache), id, { untilMs, secret }, over);
+      return version === null ? undefined : { token: tokenText({ version, secret }), untilMs };
+    } catch (error) {
+      if (wasEmptied(error)) return undefined;
+      throw error;
+    }
   }
 
-  #serve(exchange: Exchange, asked: Asked, source: Source, nowMs: number): void {
+  /** Why the entry cannot be served; `undefined` when it can. */
+  #lack(source: Source, nowMs: number): Lack | undefined {
+    const entry = this.#entry;
+    const { isTombstone } = entry;
+    if (!isTombstone && freshnessOf(entry, nowMs) !== 'old') return undefined;
+    const missing = source === 'L1' ? MISS_L1 : this.#status.miss;
+    if (isTombstone) return { status: missing, leasedUntilMs: 0 };
+    const old = source === 'L1' ? OLD_L1 : OLD_BELOW;
+    return { status: entry.isVacant ? missing : old, leasedUntilMs: this.#leasedUntil() };
+  }
+
+  #leasedUntil(): number {
+    return readMark(this.#entry.lease)?.untilMs ?? 0;
+  }
+
+  #serve(exchange: Exchange, asked: Asked, record: Uint8Array, source: Source, nowMs: number): void {
+    const { freshUntil } = this.#entry;
+    // Most are fresh for long: there is nothing more to be asked.
+    if (nowMs < freshUntil - EARLY_MS_MAX || !this.#isDue(nowMs)) {
+      this.#respond(exchange, asked, source, nowMs, undefined);
+    } else this.#misses.refresh(exchange, asked, { record, source }, this.#entry.version);
+  }
+
+  /** To be made anew by one of those who are served it: while it is stale, and now and then before. */
+  #isDue(nowMs: number): boolean {
+    const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
+    return isDue && this.#leasedUntil() <= nowMs;
+  }
+
+  #respond(exchange: Exchange, asked: Asked, source: Source, nowMs: number, token: string | undefined): void {
     const entry = this.#entry;
     const { timing, ifNoneMatch } = asked;
     const headers = this.#headers;
-    const { etag, freshUntil } = entry;
+    const { etag } = entry;
     headers[1] = entry.contentType;
     headers[3] = etag;
     headers[5] = String(ageSeconds(entry.writtenAt, nowMs));
     headers[7] =
-      source === 'L1' ? this.#status.hit(freshUntil, nowMs) : source === 'made' ? MADE : this.#status.miss;
-    const token = nowMs < freshUntil - EARLY_MS_MAX ? undefined : this.#refresh(exchange, asked, nowMs);
+      source === 'L1'
+        ? this.#status.hit(entry.freshUntil, nowMs)
+        : source === 'made'
+          ? MADE
+          : this.#status.miss;
     const isHeld = isHeldByClient(ifNoneMatch, etag);
     const body = isHeld ? '' : entry.payload;
     const status = isHeld ? 304 : 200;
@@ -152,13 +208,6 @@ class EntryHandlers {
     if (timing === TIMING_OFF) return exchange.respond(status, [...headers, ...more], body);
     timing.lap('encode');
     exchange.respond(status, [...headers, ...more, 'server-timing', timing.header()], body);
-  }
-
-  /** The lease of whoever is to make anew what it is served: one of many while it is stale, and one before it is. */
-  #refresh(exchange: Exchange, { cache, id }: Asked, nowMs: number): string | undefined {
-    const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
-    if (!isDue || exchange.method === 'HEAD') return undefined;
-    return this.#options.leasesOf(cache)?.refresh(id);
   }
 
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
@@ -201,21 +250,27 @@ class EntryHandlers {
 
   /** @throws HeadraceError `lease-lost`: nothing is stored then. */
   async #fill({ cache, id, head, body }: EntryPut, token: string): Promise<void> {
-    const { store, leasesOf } = this.#options;
+    const { store, leasesOf, isShared } = this.#options;
     const view = this.#view(cache);
     const leases = leasesOf(cache);
-    const fill = leases?.take(id, token);
-    if (leases === undefined || fill === undefined) throw leaseLost();
+    if (leases === undefined) throw leaseLost();
+    const fill = leases.take(id, token);
+    const given = isShared ? readToken(token) : undefined;
+    // Of a lease in the store, only the store knows whether it is good.
+    const lease = isShared ? given && { ...given, leaseMs: leases.leaseMs } : fill && { tookMs: fill.tookMs };
     try {
-      const { applied } = await store.writeEntry(view, id, head, body, { tookMs: fill.tookMs });
-      if (applied) return;
-      leases.refused++;
-      throw leaseLost();
+      const isStored = lease !== undefined && (await store.writeEntry(view, id, head, body, lease)).applied;
+      if (!isStored) {
+        leases.refused++;
+        throw leaseLost();
+      }
+      // Another server gave the lease, and some may wait here.
+      if (fill === undefined) leases.void(id);
     } catch (error) {
       // Emptied since: what was made before that is not kept.
       throw wasEmptied(error) ? leaseLost() : error;
     } finally {
-      fill.end();
+      fill?.end();
     }
   }
 

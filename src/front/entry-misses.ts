@@ -2,11 +2,15 @@
  * What becomes of a read of an entry that memory does not have: one looks into the store, and where there is nothing
  * either gets the lease; the others wait for what it makes as long as they want to, and are told when to come again.
  */
+
+import { assert } from '../base/assert.js';
+import type { Version } from '../base/clock.js';
 import { problemOf } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import type { Call, LeaseTable, Turn } from '../caches/lease-table.js';
+import type { Call, LeaseTable, SharedLease, Turn } from '../caches/lease-table.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus } from './cache-status.js';
+import { EntryPolls } from './entry-polls.js';
 import type { Exchange, Headers } from './front.js';
 import type { Timing } from './server-timing.js';
 
@@ -25,6 +29,20 @@ export interface Asked {
 /** Where an entry is served from; `made`: from memory, where another has put it meanwhile. */
 export type Source = 'L1' | 'L3' | 'made';
 
+/** Why there is nothing to serve. */
+export interface Lack {
+  /** As a `Cache-Status`. */
+  readonly status: string;
+  /** Until when another server has a lease on it, 0 when none has. */
+  readonly leasedUntilMs: number;
+}
+
+export interface Served {
+  readonly record: Uint8Array;
+  readonly source: Source;
+  readonly token?: string | undefined;
+}
+
 export interface EntryMissesOptions {
   /** Who reads an entry of the cache may get a lease on it from this; `undefined`: there are none. */
   readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
@@ -32,9 +50,16 @@ export interface EntryMissesOptions {
   readonly probe: (asked: Asked) => Uint8Array | undefined;
   /** From below. @throws HeadraceError when that cannot be said. */
   readonly fetch: (asked: Asked) => Promise<Uint8Array | undefined>;
-  /** Why the record cannot be served, as a `Cache-Status`; '' when it can. */
-  readonly lackOf: (record: Uint8Array, source: Source) => string;
+  /** Why the record cannot be served; `undefined` when it can. */
+  readonly lackOf: (record: Uint8Array, source: Source) => Lack | undefined;
   readonly serve: (exchange: Exchange, asked: Asked, record: Uint8Array, source: Source) => void;
+  /** The same of one that is due to be made anew, with the token of the lease if there is one. */
+  readonly serveDue: (exchange: Exchange, asked: Asked, served: Served) => void;
+  /**
+   * Where several servers share the store: gives a lease there, on nothing or on the version that is served meanwhile.
+   * `undefined`: another has it, or has written the entry.
+   */
+  readonly lease: ((asked: Asked, over: Version | null) => Promise<SharedLease | undefined>) | undefined;
   readonly answerError: AnswerError;
   readonly now: () => number;
 }
@@ -45,8 +70,7 @@ interface Miss {
   readonly asked: Asked;
   readonly leases: LeaseTable | undefined;
   readonly untilMs: number;
-  /** The `Cache-Status` of its 404. */
-  status: string;
+  lack: Lack;
   /** Ends its waiting. */
   leave: () => void;
 }
@@ -60,28 +84,49 @@ const OVER: Step = { kind: 'over' };
 
 export class EntryMisses {
   readonly #options: EntryMissesOptions;
-  readonly #status = new CacheStatus();
+  readonly #polls = new EntryPolls();
 
   constructor(options: EntryMissesOptions) {
     this.#options = options;
   }
 
-  /** Answers, now or later. `lack` says why memory has nothing to serve, where it knows; else it is ''. */
-  answer(exchange: Exchange, asked: Asked, lack: string): void {
+  /** Answers, now or later. `lack` says why memory has nothing to serve, where it knows. */
+  answer(exchange: Exchange, asked: Asked, lack: Lack | undefined): void {
     const { leasesOf, now, answerError } = this.#options;
     // A HEAD asks what there is, and makes nothing.
     const leases = exchange.method === 'HEAD' ? undefined : leasesOf(asked.cache);
-    if (leases === undefined && lack !== '') return answerMissing(exchange, asked, lack);
+    if (leases === undefined && lack !== undefined) return answerMissing(exchange, asked, lack.status);
     const kept = exchange.later(() => miss.leave());
     const miss: Miss = {
       ...{ exchange: kept, asked, leases },
       untilMs: now() + asked.waitMs,
-      status: lack === '' ? this.#status.miss : lack,
+      lack: lack ?? ABSENT,
       leave: () => undefined,
     };
-    this.#run(miss, lack !== '').catch(error =>
-      answerError(kept, error, ['cache-status', this.#status.failed]),
+    this.#run(miss, lack !== undefined).catch(error =>
+      answerError(kept, error, ['cache-status', STATUS.failed]),
     );
+  }
+
+  /** Answers with an entry that is due to be made anew, and with the lease if nobody has it. */
+  refresh(exchange: Exchange, asked: Asked, served: Served, version: Version): void {
+    const { leasesOf, lease, serveDue } = this.#options;
+    const leases = exchange.method === 'HEAD' ? undefined : leasesOf(asked.cache);
+    if (lease === undefined)
+      return serveDue(exchange, asked, { ...served, token: leases?.refresh(asked.id) });
+    const turn = leases?.beginRefresh(asked.id);
+    if (leases === undefined || turn === undefined) return serveDue(exchange, asked, served);
+    const kept = exchange.later();
+    // What it was read from is used again before the store has answered.
+    const record = served.record.slice();
+    lease(asked, version)
+      // It can be served in any case.
+      .catch(() => undefined)
+      .then(given => {
+        const token = given && leases.grantRefresh(turn, given);
+        leases.pass(turn);
+        serveDue(kept, asked, { ...served, record, token });
+      });
   }
 
   async #run(miss: Miss, isLackKnown: boolean): Promise<void> {
@@ -124,33 +169,55 @@ export class EntryMisses {
     const { leases, asked, untilMs } = miss;
     return new Promise(resolve => {
       const leave = leases?.wait(asked.id, untilMs, resolve);
-      if (leave === undefined) resolve(otherwise);
-      else miss.leave = leave;
+      if (leases === undefined || leave === undefined) return resolve(otherwise);
+      miss.leave = leave;
+      if (this.#options.lease !== undefined) this.#watch(asked, leases);
     });
   }
 
   /** Looks, and takes the lease where there is nothing. False: it was written or invalidated meanwhile. */
   async #take(miss: Miss, turn: Turn, isLackKnown: boolean): Promise<boolean> {
-    const { exchange, asked, leases } = miss;
-    if (!isLackKnown) {
-      const record = await this.#options.fetch(asked).catch(error => {
-        leases?.fail(turn, error);
-        throw error;
-      });
-      if (this.#isServable(miss, record)) {
-        leases?.found(turn);
-        this.#options.serve(exchange, asked, record, 'L3');
-        return true;
+    const { exchange, asked } = miss;
+    const { fetch, serve, now } = this.#options;
+    const { leases } = miss;
+    assert(leases !== undefined, 'a turn is of a table');
+    try {
+      for (let round = 0; round < ROUNDS_MAX; round++) {
+        const record = isLackKnown && round === 0 ? undefined : await fetch(asked);
+        if (!(isLackKnown && round === 0) && this.#isServable(miss, record)) {
+          leases.found(turn);
+          serve(exchange, asked, record, 'L3');
+          return true;
+        }
+        if (exchange.aborted) {
+          leases.pass(turn);
+          return true;
+        }
+        if (miss.lack.leasedUntilMs > now()) {
+          leases.elsewhere(turn, miss.lack.leasedUntilMs);
+          return false;
+        }
+        const token = await this.#grant(miss, leases, turn);
+        if (token === undefined) continue;
+        if (token !== '') answerMissing(exchange, asked, miss.lack.status, [LEASE_HEADER, token]);
+        return token !== '';
       }
+    } catch (error) {
+      leases.fail(turn, error);
+      throw error;
     }
-    if (exchange.aborted) {
-      leases?.pass(turn);
-      return true;
-    }
-    const token = leases?.grant(turn);
-    if (token === undefined) return false;
-    answerMissing(exchange, asked, miss.status, [LEASE_HEADER, token]);
+    // Others were faster each time.
+    leases.pass(turn);
+    this.#missing(miss);
     return true;
+  }
+
+  /** The token; '' when the turn is void; `undefined` when the store has changed, and is to be looked into again. */
+  async #grant(miss: Miss, leases: LeaseTable, turn: Turn): Promise<string | undefined> {
+    const { lease } = this.#options;
+    if (lease === undefined) return leases.grant(turn) ?? '';
+    const given = await lease(miss.asked, null);
+    return given && (leases.grant(turn, given) ?? '');
   }
 
   async #lookAlone(miss: Miss): Promise<void> {
@@ -162,25 +229,48 @@ export class EntryMisses {
 
   /** Notes why not. */
   #isServable(miss: Miss, record: Uint8Array | undefined): record is Uint8Array {
-    const lack = record === undefined ? this.#status.miss : this.#options.lackOf(record, 'L3');
-    if (lack !== '') miss.status = lack;
-    return lack === '';
+    const lack = record === undefined ? ABSENT : this.#options.lackOf(record, 'L3');
+    if (lack !== undefined) miss.lack = lack;
+    return lack === undefined;
   }
 
   /** True when another has put it into memory. */
   #serveMade({ exchange, asked }: Miss): boolean {
     const { probe, lackOf, serve } = this.#options;
     const record = probe(asked);
-    if (record === undefined || lackOf(record, 'L1') !== '') return false;
+    if (record === undefined || lackOf(record, 'L1') !== undefined) return false;
     serve(exchange, asked, record, 'made');
     return true;
   }
 
-  #missing({ exchange, asked, leases, status }: Miss): void {
+  /** Another server may make it, or delete it; of that news come into memory where anybody tells of changes. */
+  #watch(asked: Asked, leases: LeaseTable): void {
+    const { probe, fetch, lackOf, now } = this.#options;
+    const { cache, id } = asked;
+    const look = async () => {
+      if (!leases.isLeased(id)) return;
+      const record = probe(asked) ?? (await fetch(asked));
+      const lack = record === undefined ? ABSENT : lackOf(record, 'L1');
+      if (lack === undefined || lack.leasedUntilMs <= now()) leases.void(id);
+    };
+    this.#polls.watch(`${cache.name}/${id}`, { isAwaited: () => leases.isAwaited(id), look });
+  }
+
+  #missing({ exchange, asked, leases, lack }: Miss): void {
     const seconds = leases?.retryAfter(asked.id);
-    answerMissing(exchange, asked, status, seconds === undefined ? [] : ['retry-after', String(seconds)]);
+    answerMissing(
+      exchange,
+      asked,
+      lack.status,
+      seconds === undefined ? [] : ['retry-after', String(seconds)],
+    );
   }
 }
+
+const STATUS = new CacheStatus();
+const ABSENT: Lack = { status: STATUS.miss, leasedUntilMs: 0 };
+/** So often the store may have changed between a look and the lease. */
+const ROUNDS_MAX = 3;
 
 export const LEASE_HEADER = 'headrace-lease';
 

@@ -8,6 +8,7 @@ import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { LeaseMark, LeaseToken } from '../caches/lease-mark.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
 export interface ReadOp {
@@ -28,10 +29,28 @@ export interface PutOp {
   readonly deadlineMs: number;
 }
 
-/** With which an entry is written. */
-export interface EntryLease {
+/** A lease that this server has given and taken back. */
+export interface OwnLease {
   /** From the lease to the write. */
   readonly tookMs: number;
+}
+
+/** A lease of a mark in the entry, see `lease-mark.ts`. */
+export interface LeasedFill extends LeaseToken {
+  /** How long leases last here. */
+  readonly leaseMs: number;
+}
+
+export type EntryLease = OwnLease | LeasedFill;
+
+/** Marks an entry as leased. */
+export interface LeaseOp extends LeaseMark {
+  readonly kind: 'lease';
+  readonly viewUid: number;
+  readonly id: string;
+  /** The version of the entry that is served meanwhile; `null` when there is none. */
+  readonly over: Version | null;
+  readonly deadlineMs: number;
 }
 
 /** An entry of a named cache. */
@@ -66,7 +85,7 @@ export interface IngestOp {
   readonly deadlineMs: number;
 }
 
-export type WriteOp = PutOp | PutEntryOp | RemoveOp | IngestOp;
+export type WriteOp = PutOp | PutEntryOp | LeaseOp | RemoveOp | IngestOp;
 
 /** What cached copies to drop. */
 export type Invalidation =
@@ -161,6 +180,8 @@ export interface LineError {
 export type WriteResult =
   | { readonly kind: 'put'; readonly put: PutResult }
   | { readonly kind: 'ingest'; readonly ingest: IngestResult }
+  /** The version of the entry with the mark; `null` when another has the lease, or has written the entry. */
+  | { readonly kind: 'leased'; readonly version: Version | null }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 /** Counters of a lane since its thread began. */

@@ -2,9 +2,10 @@
  * The feature store as the front thread sees it: shared memory first, then the lanes. Every read and write of records
  * goes through here; what can be answered at once is no promise.
  */
-import type { Clock } from '../base/clock.js';
+import type { Clock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { LeaseMark } from '../caches/lease-mark.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
 import type { EntryLease, Erasure, Invalidation, PutResult } from '../lanes/messages.js';
@@ -177,6 +178,15 @@ export class RecordStore {
     lease?: EntryLease,
   ): Promise<PutResult> {
     return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline(), lease);
+  }
+
+  /**
+   * Marks an entry of a named cache as leased, for all servers that share the store: its version then, or `null` when
+   * another has the lease, or has written the entry.
+   * @param over the version of the entry that is served meanwhile, `null` when there is none.
+   */
+  leaseEntry(view: View, id: string, mark: LeaseMark, over: Version | null): Promise<Version | null> {
+    return this.#lanes.lease(this.#laneOf(view, id), view, id, { ...mark, over }, this.#deadline());
   }
 
   /** @throws HeadraceError why it cannot be removed now. */

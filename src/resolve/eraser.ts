@@ -10,6 +10,8 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { idOfStorageKey, storageKey, VIEW_UID_BYTES } from '../base/keys.js';
 import type { Tier } from '../base/tier.js';
+import { EntryReader } from '../caches/entry.js';
+import { readMark } from '../caches/lease-mark.js';
 import { type Erasure, errorOf, type RemoveOp } from '../lanes/messages.js';
 import { testOf } from './invalidator.js';
 import type { LaneCache } from './lane-cache.js';
@@ -37,6 +39,7 @@ const NO_BODIES = new Uint8Array(0);
 
 export class Eraser {
   readonly #parts: EraserParts;
+  readonly #entry = new EntryReader();
 
   constructor(parts: EraserParts) {
     this.#parts = parts;
@@ -52,7 +55,8 @@ export class Eraser {
     assert(record.keysOf !== undefined, 'a store of record says which keys it has');
     const test = testOf(spec, inspector);
     const isMeant = (key: Uint8Array) => test(key, VIEW_UID_BYTES, key.length, 0, 0);
-    const isTagged = (value: Uint8Array) => test(value, 0, 0, 0, value.length);
+    // Which tags an entry that is being made will have, nobody knows: the lease on it is void.
+    const isTagged = (value: Uint8Array) => this.#isLeased(value) || test(value, 0, 0, 0, value.length);
     let erased = 0;
     for await (const keys of record.keysOf(viewUid)) {
       erased +=
@@ -80,7 +84,7 @@ export class Eraser {
       const values = await record.getMany(asked);
       const meant = asked.filter((_, index) => this.#isErasable(values[index], isMeant));
       await this.#remove(viewUid, meant);
-      erased += meant.length;
+      erased += asked.filter((key, index) => meant.includes(key) && !this.#isVacant(values[index])).length;
     }
     return erased;
   }
@@ -91,6 +95,18 @@ export class Eraser {
     if (value === undefined) return false;
     if (!inspector.verify(value)) return true;
     return inspector.expiresAt(value) > clock.now() && !inspector.isTombstone(value) && isMeant(value);
+  }
+
+  #isLeased(value: Uint8Array): boolean {
+    this.#entry.reset(value);
+    return (readMark(this.#entry.lease)?.untilMs ?? 0) > this.#parts.clock.now();
+  }
+
+  /** Only a lease. */
+  #isVacant(value: Uint8Array | undefined): boolean {
+    if (value === undefined) return true;
+    this.#entry.reset(value);
+    return this.#entry.isVacant;
   }
 
   async #remove(viewUid: number, keys: readonly Uint8Array[]): Promise<void> {

@@ -1,8 +1,11 @@
 /** Reads and writes of entries with their leases, as a client makes them. */
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Answer, ApiClient } from './api-client.js';
 import { expectProblem } from './both-fronts.js';
+import { makeDataDir } from './server-process.js';
 
 export interface Read {
   readonly status: number;
@@ -81,6 +84,13 @@ export class LeaseClient {
     const answer = await this.#api.get(`/v1/caches/${this.#cache}`);
     return (answer.json() as { figures: { leases: LeaseFigures } }).figures.leases;
   }
+}
+
+/** The path of a configuration in which the leases of a cache last longer than a test. */
+export function leaseConfig(cache: string): string {
+  const path = join(makeDataDir(), 'headrace.json');
+  writeFileSync(path, JSON.stringify({ caches: { [cache]: { leaseTime: '5m' } } }));
+  return path;
 }
 
 /** Asks on a connection of its own, and goes away without waiting for the answer. */

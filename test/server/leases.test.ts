@@ -1,19 +1,14 @@
 /** Leases over HTTP, on one server: one caller makes what is missing, and nothing that is out of date is ever kept. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
 import { eventually } from '../support/redis-server.js';
 import { ApiClient } from './api-client.js';
 import { expectProblem, onBothFronts } from './both-fronts.js';
-import { askAndGo, LeaseClient, type Read } from './lease-client.js';
-import { makeDataDir } from './server-process.js';
+import { askAndGo, LeaseClient, leaseConfig, type Read } from './lease-client.js';
 
 const LEASE_MS = 1_500;
 /** A cache whose leases last longer than a test. */
 const LONG = 'popular';
-const CONFIG = join(makeDataDir(), 'headrace.json');
-writeFileSync(CONFIG, JSON.stringify({ caches: { [LONG]: { leaseTime: '5m' } } }));
 
 onBothFronts(
   'leases',
@@ -235,5 +230,5 @@ onBothFronts(
       },
     );
   },
-  { HEADRACE_LEASE_TIME: `${LEASE_MS}ms`, HEADRACE_CONFIG_FILE: CONFIG },
+  { HEADRACE_LEASE_TIME: `${LEASE_MS}ms`, HEADRACE_CONFIG_FILE: leaseConfig(LONG) },
 );
