@@ -55,7 +55,8 @@ export function dataPlane({ config, log, table, lanes, views, definitions }: Dat
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
-  const leases = new Leases({ definitions, leaseMs: config.leaseTime, clock: systemClock });
+  const isShared = recordStoreOf(config) !== 'lmdb';
+  const leases = new Leases({ definitions, leaseMs: config.leaseTime, clock: systemClock, isShared });
   const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
   const leaseFiguresOf = (cache: CacheDefinition) => leases.figuresOf(cache);
   const l1 = new Caches(table);
@@ -77,7 +78,7 @@ export function dataPlane({ config, log, table, lanes, views, definitions }: Dat
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
       ...cacheHandlers({ definitions, l1FiguresOf, leaseFiguresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...ofCache, isShared: recordStoreOf(config) !== 'lmdb' }),
+      entry: entryHandlers({ ...ofCache, isShared }),
       ...entriesHandlers({ ...ofCache, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },

@@ -24,6 +24,8 @@ export interface LeaseTableOptions {
   /** How long a lease lasts. */
   readonly leaseMs: number;
   readonly room: LeaseRoom;
+  /** Where other servers may write it too: what was missing so long ago is looked for again. */
+  readonly recheckMs?: number | undefined;
   /** Runs something later, unless the returned function is called before. */
   readonly later: (ms: number, run: () => void) => () => void;
 }
@@ -74,6 +76,8 @@ class Claim {
   untilMs = 0;
   /** The store does not have it: nobody else need ask. */
   isMissing = false;
+  /** When it did not. */
+  seenMs = 0;
   readonly waiters = new Set<Waiter>();
   /** Of its time, while somebody waits for that. */
   cancel: (() => void) | undefined;
@@ -123,12 +127,16 @@ export class LeaseTable {
    * Of a key that is missing in memory: the turn, when nobody has it; `looking` when another has it; `missing` when
    * another has the lease; `unknown` when another has one, but the store may have the entry nevertheless; `full` when
    * there is no room.
+   * @param isKnown memory knows that it is missing, and did so just now.
    */
-  begin(key: string): Turn | 'looking' | 'missing' | 'unknown' | 'full' {
+  begin(key: string, isKnown = false): Turn | 'looking' | 'missing' | 'unknown' | 'full' {
     const claim = this.#live(key);
     if (claim === undefined) return this.#add(key)?.turn ?? 'full';
     if (claim.state === 'looking') return 'looking';
-    return claim.isMissing ? 'missing' : 'unknown';
+    if (!claim.isMissing) return 'unknown';
+    const { recheckMs = Number.POSITIVE_INFINITY, clock } = this.#options;
+    if (isKnown || claim.state !== 'leased' || clock.now() - claim.seenMs < recheckMs) return 'missing';
+    return this.#look(claim);
   }
 
   /** The store has it. */
@@ -314,6 +322,7 @@ export class LeaseTable {
   #waitOn(claim: Claim): void {
     const nowMs = this.#options.clock.now();
     claim.isMissing = true;
+    claim.seenMs = nowMs;
     for (const waiter of [...claim.waiters])
       if (waiter.untilMs <= nowMs || this.#isClosed) this.#wake(claim, waiter, OVER);
     this.#arm(claim);
@@ -342,12 +351,16 @@ export class LeaseTable {
   #handOn(claim: Claim): void {
     const [next] = claim.waiters;
     if (next === undefined) return this.#end(claim, AGAIN);
+    this.#wake(claim, next, { kind: 'turn', turn: this.#look(claim) });
+  }
+
+  #look(claim: Claim): Turn {
     this.#disarm(claim);
     claim.state = 'looking';
     claim.token = '';
     claim.isMissing = false;
     claim.turn = { key: claim.key };
-    this.#wake(claim, next, { kind: 'turn', turn: claim.turn });
+    return claim.turn;
   }
 
   #arm(claim: Claim): void {

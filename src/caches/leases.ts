@@ -9,16 +9,22 @@ export interface LeasesOptions {
   /** Of caches that do not say. */
   readonly leaseMs: number;
   readonly clock: Clock;
+  /** Other servers keep their entries in the same store. */
+  readonly isShared: boolean;
 }
+
+/** One look so often, at most, however many ask. */
+const RECHECK_MS = 20;
 
 export class Leases {
   readonly #tables = new Map<string, LeaseTable>();
 
-  constructor({ definitions, leaseMs, clock }: LeasesOptions) {
+  constructor({ definitions, leaseMs, clock, isShared }: LeasesOptions) {
     const { leases: leasesMax, waiters: waitersMax } = LEASE_LIMITS;
     const room = new LeaseRoom({ leasesMax, waitersMax, clock });
+    const recheckMs = isShared ? RECHECK_MS : undefined;
     for (const { name, leaseMs: own } of definitions) {
-      const options = { clock, leaseMs: own ?? leaseMs, room, later };
+      const options = { clock, leaseMs: own ?? leaseMs, room, recheckMs, later };
       if (options.leaseMs > 0) this.#tables.set(name, new LeaseTable(options));
     }
   }

@@ -157,7 +157,7 @@ export class EntryMisses {
 
   #begin(miss: Miss, isLackKnown: boolean): Step | Promise<Step> {
     const { leases, asked } = miss;
-    const turn = leases === undefined ? 'full' : leases.begin(asked.id);
+    const turn = leases === undefined ? 'full' : leases.begin(asked.id, isLackKnown);
     if (typeof turn === 'object') return { kind: 'turn', turn };
     const otherwise = isLackKnown || turn === 'missing' ? OVER : ALONE;
     const isWorthIt = turn !== 'full' && (turn !== 'unknown' || isLackKnown);

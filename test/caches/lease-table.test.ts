@@ -238,6 +238,27 @@ describe('a table of leases', () => {
     expect([table.granted, table.expired, timers.size]).toEqual([3, 2, 0]);
   });
 
+  it('has one look again after a while, where another server may have made it', () => {
+    const timers = new ManualTimers();
+    const { clock, later } = timers;
+    const room = new LeaseRoom({ leasesMax: 9, waitersMax: 9, clock });
+    const table = new LeaseTable({ clock, leaseMs: 1_000, room, later, recheckMs: 3 });
+    table.elsewhere(turnOf(table, 'k'), 500);
+    const calls: Call['kind'][] = [];
+    table.wait('k', 400, ({ kind }) => calls.push(kind));
+    timers.tick();
+    timers.tick();
+    expect(table.begin('k')).toBe('missing');
+    timers.tick();
+    expect(table.begin('k', true)).toBe('missing');
+    const again = turnOf(table, 'k');
+    expect(table.begin('k')).toBe('looking');
+    table.elsewhere(again, 500);
+    expect([table.begin('k'), calls, table.granted]).toEqual(['missing', [], 0]);
+    table.void('k');
+    expect(calls).toEqual(['again']);
+  });
+
   it('keeps nobody waiting without room, and gives no lease; what is over makes room', () => {
     const { table, pass, room } = open(2, 1);
     table.grant(turnOf(table, 'a'));
