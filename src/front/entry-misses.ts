@@ -5,9 +5,10 @@
 
 import { assert } from '../base/assert.js';
 import type { Version } from '../base/clock.js';
-import { problemOf } from '../base/errors.js';
+import { HeadraceError, problemOf } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import type { Call, LeaseTable, SharedLease, Turn } from '../caches/lease-table.js';
+import type { Call, SharedLease, Turn } from '../caches/lease-claim.js';
+import type { LeaseTable } from '../caches/lease-table.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus } from './cache-status.js';
 import { EntryPolls } from './entry-polls.js';
@@ -199,8 +200,9 @@ export class EntryMisses {
         }
         const token = await this.#grant(miss, leases, turn);
         if (token === undefined) continue;
-        if (token !== '') answerMissing(exchange, asked, miss.lack.status, [LEASE_HEADER, token]);
-        return token !== '';
+        if (token === VOID) return false;
+        answerMissing(exchange, asked, miss.lack.status, token === NONE ? [] : [LEASE_HEADER, token]);
+        return true;
       }
     } catch (error) {
       leases.fail(turn, error);
@@ -212,12 +214,19 @@ export class EntryMisses {
     return true;
   }
 
-  /** The token; '' when the turn is void; `undefined` when the store has changed, and is to be looked into again. */
-  async #grant(miss: Miss, leases: LeaseTable, turn: Turn): Promise<string | undefined> {
+  /** The token, if there is one; `undefined` when the store has changed, and is to be looked into again. */
+  async #grant(miss: Miss, leases: LeaseTable, turn: Turn): Promise<Token | undefined> {
     const { lease } = this.#options;
-    if (lease === undefined) return leases.grant(turn) ?? '';
-    const given = await lease(miss.asked, null);
-    return given && (leases.grant(turn, given) ?? '');
+    if (lease === undefined) return leases.grant(turn) ?? VOID;
+    try {
+      const given = await lease(miss.asked, null);
+      return given && (leases.grant(turn, given) ?? VOID);
+    } catch (error) {
+      // A store that can be read but not written: what it lacks is missing all the same.
+      if (!(error instanceof HeadraceError)) throw error;
+      leases.giveUp(turn);
+      return NONE;
+    }
   }
 
   async #lookAlone(miss: Miss): Promise<void> {
@@ -267,6 +276,11 @@ export class EntryMisses {
   }
 }
 
+/** Of a lease; or there is none, as the store takes none, or as the turn is void. */
+type Token = string | typeof NONE | typeof VOID;
+
+const NONE = Symbol('none');
+const VOID = Symbol('void');
 const STATUS = new CacheStatus();
 const ABSENT: Lack = { status: STATUS.miss, leasedUntilMs: 0 };
 /** So often the store may have changed between a look and the lease. */

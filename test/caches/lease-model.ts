@@ -1,5 +1,5 @@
 /** What a `LeaseTable` is to do, said as simply as possible: for one key, with time that only moves when told to. */
-import type { Call } from '../../src/caches/lease-table.js';
+import type { Call } from '../../src/caches/lease-claim.js';
 
 export type Kind = Call['kind'];
 

@@ -1,0 +1,73 @@
+/** Leases of two servers that keep their entries in MongoDB alone, where nobody tells of changes: they look again. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { noServer, testDatabaseUrl } from '../support/mongo-server.js';
+import { eventually } from '../support/redis-server.js';
+import { ApiClient } from './api-client.js';
+import { LeaseClient, leaseConfig } from './lease-client.js';
+import { type ServerProcess, startServerProcess } from './server-process.js';
+
+const LONG = 'popular';
+
+describe.skipIf(noServer !== undefined)('leases of two servers on MongoDB', () => {
+  let servers: readonly ServerProcess[] = [];
+  let apis: readonly ApiClient[] = [];
+  let keys = 0;
+  const freshKey = () => `key ${++keys}`;
+  const clients = () => apis.map(api => new LeaseClient(api, LONG)) as [LeaseClient, LeaseClient];
+
+  beforeAll(async () => {
+    const url = await testDatabaseUrl();
+    const env = {
+      HEADRACE_MONGODB_URL: url,
+      HEADRACE_MONGODB_TIMEOUT: '5s',
+      HEADRACE_CONFIG_FILE: leaseConfig(LONG),
+    };
+    servers = [await startServerProcess({ env }), await startServerProcess({ env })];
+    apis = servers.map(({ port }) => new ApiClient(port));
+  }, 60_000);
+
+  afterAll(async () => {
+    for (const api of apis) api.close();
+    for (const server of servers) {
+      expect(await server.stop()).toEqual({ code: 0, signal: null });
+      expect(server.log.filter(({ level }) => Number(level) >= 50)).toEqual([]);
+    }
+  });
+
+  test('are given by one and good at both, and wake whoever waits at the other', async () => {
+    const [one, two] = clients();
+    const key = freshKey();
+    const token = await one.lease(key);
+    expect(await two.read(key)).toMatchObject({ status: 404, lease: undefined, retryAfter: /./ });
+    const waiting = [one.read(key, '30s'), two.read(key, '30s'), two.read(key, '30s')];
+    await eventually(async () => (await two.figures()).waiting === 2, 'both wait');
+    await two.fill(key, 'made', token);
+    for (const answer of await Promise.all(waiting))
+      expect(answer).toMatchObject({ status: 200, text: 'made', lease: undefined });
+    await one.expectRefused(key, 'again', token);
+  });
+
+  test('are void after a write or a deletion at the other, and follow a deletion', async () => {
+    const [one, two] = clients();
+    const key = freshKey();
+    const first = await one.lease(key);
+    await two.put(key, 'by another');
+    await one.expectRefused(key, 'of before', first);
+    await two.remove(key);
+    const next = await two.lease(key);
+    await one.remove(key);
+    for (const client of [one, two]) await client.expectRefused(key, 'of before', next);
+  });
+
+  test('go with what is stale to one caller of both', async () => {
+    const [one, two] = clients();
+    const key = freshKey();
+    await one.put(key, 'stale', '', { 'cache-control': 'max-age=0, stale-while-revalidate=60' });
+    const reads = [await one.read(key), await two.read(key), await one.read(key), await two.read(key)];
+    expect(reads.map(({ text }) => text)).toEqual(Array(4).fill('stale'));
+    const tokens = reads.flatMap(({ lease }) => lease ?? []);
+    expect(tokens.length).toBe(1);
+    await two.fill(key, 'fresh', tokens[0] ?? '');
+    expect((await two.read(key)).text).toBe('fresh');
+  });
+});
