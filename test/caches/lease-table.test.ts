@@ -67,7 +67,7 @@ class Pair {
     this.#random.pick(steps)();
     this.#noteTurn();
     const { room, table } = this.#parts;
-    expect(this.#told).toEqual(this.#model.told);
+    expect(this.#told.splice(0)).toEqual(this.#model.told.splice(0));
     expect(room.waiters).toBe(this.#model.waiters);
     expect(room.leases).toBe(table.held);
   }
@@ -194,7 +194,7 @@ function forged(token = 'x'.repeat(22)): string {
 
 describe('a table of leases', () => {
   it(`does what its model does, whatever happens (seed ${SEED})`, FULL_TIMEOUT, () => {
-    for (let run = 0; run < (FULL ? 5_000 : 100); run++) {
+    for (let run = 0; run < (FULL ? 2_000 : 80); run++) {
       const pair = new Pair(new Seeded(SEED + run));
       for (let step = 0; step < 200; step++) pair.step();
     }

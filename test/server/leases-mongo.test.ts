@@ -1,14 +1,22 @@
-/** Leases of two servers that keep their entries in MongoDB alone, where nobody tells of changes: they look again. */
+/** Leases of two servers that keep their entries in MongoDB: alone, where nobody tells of changes, and with Redis above it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { noServer, testDatabaseUrl } from '../support/mongo-server.js';
-import { eventually } from '../support/redis-server.js';
+import { eventually, RedisServer, redisMissing } from '../support/redis-server.js';
 import { ApiClient } from './api-client.js';
 import { LeaseClient, leaseConfig } from './lease-client.js';
 import { type ServerProcess, startServerProcess } from './server-process.js';
 
 const LONG = 'popular';
 
-describe.skipIf(noServer !== undefined)('leases of two servers on MongoDB', () => {
+const isWithoutRedis = redisMissing !== undefined && process.env['CI'] !== 'true';
+if (isWithoutRedis) console.warn(`skipped: leases of two servers on MongoDB below Redis: ${redisMissing}`);
+const STORES: readonly (readonly [where: string, isBelow: boolean])[] = [
+  ['alone', false],
+  ...(isWithoutRedis ? [] : [['below Redis', true] as const]),
+];
+
+describe.skipIf(noServer !== undefined).each(STORES)('leases of two servers on MongoDB %s', (_, isBelow) => {
+  let redis: RedisServer | undefined;
   let servers: readonly ServerProcess[] = [];
   let apis: readonly ApiClient[] = [];
   let keys = 0;
@@ -17,7 +25,10 @@ describe.skipIf(noServer !== undefined)('leases of two servers on MongoDB', () =
 
   beforeAll(async () => {
     const url = await testDatabaseUrl();
+    redis = isBelow ? await RedisServer.start() : undefined;
     const env = {
+      HEADRACE_REDIS_URL: redis?.url ?? '',
+      HEADRACE_REDIS_TIMEOUT: '2s',
       HEADRACE_MONGODB_URL: url,
       HEADRACE_MONGODB_TIMEOUT: '5s',
       HEADRACE_CONFIG_FILE: leaseConfig(LONG),
@@ -32,6 +43,7 @@ describe.skipIf(noServer !== undefined)('leases of two servers on MongoDB', () =
       expect(await server.stop()).toEqual({ code: 0, signal: null });
       expect(server.log.filter(({ level }) => Number(level) >= 50)).toEqual([]);
     }
+    await redis?.close();
   });
 
   test('are given by one and good at both, and wake whoever waits at the other', async () => {
