@@ -1,10 +1,12 @@
 /** Leases over HTTP, on one server: one caller makes what is missing, and nothing that is out of date is ever kept. */
 import { expect, test } from 'vitest';
 import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
+import { FRONTS } from '../front/fronts.js';
 import { eventually } from '../support/redis-server.js';
 import { ApiClient } from './api-client.js';
 import { expectProblem, onBothFronts } from './both-fronts.js';
 import { askAndGo, LeaseClient, leaseConfig, type Read } from './lease-client.js';
+import { startServerProcess } from './server-process.js';
 
 const LEASE_MS = 1_500;
 /** A cache whose leases last longer than a test. */
@@ -232,3 +234,19 @@ onBothFronts(
   },
   { HEADRACE_LEASE_TIME: `${LEASE_MS}ms`, HEADRACE_CONFIG_FILE: leaseConfig(LONG) },
 );
+
+test.each(FRONTS)('a server that stops keeps nobody waiting for a lease, %s front', async front => {
+  const env = { HEADRACE_FRONT: front, HEADRACE_LEASE_TIME: '10m', HEADRACE_SHUTDOWN_TIMEOUT: '10m' };
+  const server = await startServerProcess({ env });
+  const api = new ApiClient(server.port);
+  const leases = new LeaseClient(api);
+  await leases.lease('k');
+  const waiting = leases.read('k', '30s');
+  await eventually(async () => (await leases.figures()).waiting === 1, 'one waits');
+  const began = performance.now();
+  const exit = server.stop();
+  expect(await waiting).toMatchObject({ status: 404, lease: undefined });
+  expect(performance.now() - began).toBeLessThan(20_000);
+  api.close();
+  expect(await exit).toEqual({ code: 0, signal: null });
+});
