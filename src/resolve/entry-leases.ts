@@ -4,6 +4,7 @@
  * servers one gives the lease, and nothing that was written, deleted or leased meanwhile is overwritten.
  */
 import type { Clock, HybridClock, Version } from '../base/clock.js';
+import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { Tier } from '../base/tier.js';
 import { EntryReader, fillEntry } from '../caches/entry.js';
@@ -79,9 +80,12 @@ export class EntryLeases {
     }
   }
 
+  /** @throws HeadraceError `deadline`, `view-not-found`, or `unavailable` where there is no place for a lease. */
   #begin({ deadlineMs, viewUid }: LeaseOp | FillOp): LaneView {
     checkDeadline(deadlineMs, this.#parts.clock);
-    return this.#parts.views.get(viewUid);
+    const lane = this.#parts.views.get(viewUid);
+    if (lane.view.byName.has('lease')) return lane;
+    throw new HeadraceError('unavailable', 'an older server made this cache, without leases: empty it');
   }
 
   /** The version of the marked entry; `null` when another has the lease, or has written the entry. */
