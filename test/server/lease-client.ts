@@ -86,11 +86,15 @@ export class LeaseClient {
   }
 }
 
-/** The path of a configuration in which the leases of a cache last longer than a test. */
-export function leaseConfig(cache: string): string {
+/** Of the leases of `SHORT`; all others last longer than a test. */
+export const LEASE_MS = 1_500;
+export const SHORT = 'plans';
+
+/** The environment of a server that gives such leases. */
+export function leaseEnvironment(): Readonly<Record<string, string>> {
   const path = join(makeDataDir(), 'headrace.json');
-  writeFileSync(path, JSON.stringify({ caches: { [cache]: { leaseTime: '5m' } } }));
-  return path;
+  writeFileSync(path, JSON.stringify({ caches: { [SHORT]: { leaseTime: `${LEASE_MS}ms` } } }));
+  return { HEADRACE_LEASE_TIME: '5m', HEADRACE_CONFIG_FILE: path };
 }
 
 /** Asks on a connection of its own, and goes away without waiting for the answer. */

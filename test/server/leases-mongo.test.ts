@@ -3,10 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { noServer, testDatabaseUrl } from '../support/mongo-server.js';
 import { eventually, RedisServer, redisMissing } from '../support/redis-server.js';
 import { ApiClient } from './api-client.js';
-import { LeaseClient, leaseConfig } from './lease-client.js';
+import { LeaseClient, leaseEnvironment } from './lease-client.js';
 import { type ServerProcess, startServerProcess } from './server-process.js';
-
-const LONG = 'popular';
 
 const isWithoutRedis = redisMissing !== undefined && process.env['CI'] !== 'true';
 if (isWithoutRedis) console.warn(`skipped: leases of two servers on MongoDB below Redis: ${redisMissing}`);
@@ -21,7 +19,7 @@ describe.skipIf(noServer !== undefined).each(STORES)('leases of two servers on M
   let apis: readonly ApiClient[] = [];
   let keys = 0;
   const freshKey = () => `key ${++keys}`;
-  const clients = () => apis.map(api => new LeaseClient(api, LONG)) as [LeaseClient, LeaseClient];
+  const clients = () => apis.map(api => new LeaseClient(api)) as [LeaseClient, LeaseClient];
 
   beforeAll(async () => {
     const url = await testDatabaseUrl();
@@ -31,7 +29,7 @@ describe.skipIf(noServer !== undefined).each(STORES)('leases of two servers on M
       HEADRACE_REDIS_TIMEOUT: '2s',
       HEADRACE_MONGODB_URL: url,
       HEADRACE_MONGODB_TIMEOUT: '5s',
-      HEADRACE_CONFIG_FILE: leaseConfig(LONG),
+      ...leaseEnvironment(),
     };
     servers = [await startServerProcess({ env }), await startServerProcess({ env })];
     apis = servers.map(({ port }) => new ApiClient(port));
