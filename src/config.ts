@@ -167,6 +167,11 @@ const OPTIONS = {
     15_000,
     'what is served from memory and disk is at most so old while nobody tells what other servers change',
   ),
+  leaseTime: option(
+    duration('0ms', '10m'),
+    5_000,
+    'who is to make an entry that a cache lacks has this time, and others wait; 0ms: nobody is told to',
+  ),
   localCopyBytes: option(
     bytes('0B', '4TiB'),
     2 ** 30,

@@ -2,9 +2,10 @@
 import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
-import type { Config } from './config.js';
+import { Leases } from './caches/leases.js';
+import { type Config, recordStoreOf } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
-import { cacheHandlers } from './front/cache-handlers.js';
+import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
@@ -27,6 +28,7 @@ import { OriginFigures } from './resolve/origin-figures.js';
 import type { Selector } from './views/fence.js';
 import type { FenceKeeper } from './views/fence-keeper.js';
 import type { ViewRegistry } from './views/registry.js';
+import type { View } from './views/schema.js';
 
 /** Lookups that wait for lanes at once without memory being made for them. */
 export const LOOKUP_ANSWERS = 8;
@@ -42,7 +44,13 @@ export interface DataHandlerParts {
   readonly origins: SharedOrigins;
 }
 
-export function dataHandler(parts: DataHandlerParts): Handler {
+export interface DataPlane {
+  readonly handler: Handler;
+  /** The server stops: who waits for what others make is answered. */
+  readonly endWaits: () => void;
+}
+
+export function dataPlane(parts: DataHandlerParts): DataPlane {
   const { config, log, table, lanes, views, fences, definitions, origins } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
@@ -55,6 +63,9 @@ export function dataHandler(parts: DataHandlerParts): Handler {
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const isShared = recordStoreOf(config) !== 'lmdb';
+  const leases = new Leases({ definitions, leaseMs: config.leaseTime, clock: systemClock, isShared });
+  const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
   const figures = new OriginFigures(origins, systemClock);
   const l1 = new Caches(table);
   const fence = async (cache: CacheDefinition, selector: Selector) => {
@@ -63,15 +74,15 @@ export function dataHandler(parts: DataHandlerParts): Handler {
     await fences.invalidate(entryViewName(cache.name), selector);
     return held;
   };
-  const figuresOf = (cache: CacheDefinition) => {
-    const view = viewOf(cache);
-    const origin = figures.of(cache);
-    const ofOrigin = origin && { origin };
-    if (view === undefined) return { ...ofOrigin };
-    const { budgetBytes } = l1.options(view.slot);
-    return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length, ...ofOrigin };
+  const figuresOf = (cache: CacheDefinition): CacheFigures => {
+    const [ofLeases, origin] = [leases.figuresOf(cache), figures.of(cache)];
+    return {
+      ...figuresOfView(l1, viewOf(cache)),
+      ...(ofLeases && { leases: ofLeases }),
+      ...(origin && { origin }),
+    };
   };
-  return routesOf(
+  const handler = routesOf(
     {
       record: recordHandlers(shared),
       records: loadHandlers({ store, lineBytesMax, answerError }),
@@ -83,11 +94,18 @@ export function dataHandler(parts: DataHandlerParts): Handler {
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
       ...cacheHandlers({ definitions, figuresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...shared, viewOf, onNegativeHit: figures.countNegativeHit }),
-      ...entriesHandlers({ ...shared, viewOf, fence }),
+      entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: figures.countNegativeHit }),
+      ...entriesHandlers({ ...ofCache, fence }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );
+  return { handler, endWaits: () => leases.close() };
+}
+
+function figuresOfView(l1: Caches, view: View | undefined): CacheFigures {
+  if (view === undefined) return {};
+  const { budgetBytes } = l1.options(view.slot);
+  return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length };
 }
 
 /** Each with a buffer beside the table. */

@@ -11,7 +11,7 @@ import { HeadraceError } from './base/errors.js';
 import { CACHE_LIMITS } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { type Config, recordStoreOf } from './config.js';
-import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
+import { dataPlane, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import type { Front, FrontLimits } from './front/front.js';
 import { openFront } from './front/open-front.js';
@@ -112,7 +112,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    const handler = dataHandler({ config, log, table, lanes, views, fences, definitions, origins });
+    const parts = { config, log, table, lanes, views, fences, definitions, origins };
+    const { handler, endWaits } = dataPlane(parts);
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -147,6 +148,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       readiness = 'draining';
       const deadline = performance.now() + config.shutdownTimeout;
       data.stopAccepting();
+      endWaits();
       await drained(data, deadline, log);
       await lanes.drain(Date.now() + Math.max(0, deadline - performance.now()));
       await closed(closers, Math.max(CLOSE_MS_MIN, deadline - performance.now()), log);

@@ -22,6 +22,7 @@ import {
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
+import { EntryLeases } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
@@ -105,14 +106,16 @@ async function open(
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
+  const record = levels.at(-1)?.tier;
+  assert(record !== undefined, 'there is a store of record');
   const versions = new HybridClock(clock);
-  const writes = new RecordWriter({ ...parts, versions, tombstoneTtlMs: data.tombstoneTtlMs });
+  // Where no other server can give leases, those of the front are all there are.
+  const leases = record.replace && new EntryLeases({ ...parts, versions, record });
+  const { tombstoneTtlMs } = data;
+  const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
-
-  const record = levels.at(-1)?.tier;
-  assert(record !== undefined, 'there is a store of record');
   const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
   const sweeper = openSweeper(data, { ...parts, record, writes, flights: allFlights });
   // What their fences hide may still lie in the table.

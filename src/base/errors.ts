@@ -21,6 +21,7 @@ const PROBLEMS = {
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   'not-acceptable': { status: 406, title: 'None of the accepted media types can be made' },
   'view-conflict': { status: 409, title: 'The view exists with other features' },
+  'lease-lost': { status: 409, title: 'The lease is not valid, or not any more' },
   'body-too-large': { status: 413, title: 'The body is larger than the limit' },
   'too-many-ids': { status: 413, title: 'Too many ids in one request' },
   'path-too-long': { status: 414, title: 'The path is longer than the limit' },

@@ -64,6 +64,13 @@ export interface Tier {
    */
   putMany(writes: readonly TierWrite[], deadlineMs?: number): Promise<readonly (Version | null)[]>;
 
+  /**
+   * Of stores of record that several servers share: writes the value if the version held is `over`, or if none is held
+   * when that is `undefined` (what has expired is not), and resolves when it is durable: to whether it was written.
+   * @throws HeadraceError `unavailable`; it may have been written then.
+   */
+  replace?(write: TierWrite, over: Version | undefined): Promise<boolean>;
+
   /** Removes without a tombstone (dropped views, expired records). Resolves when durable. */
   deleteMany(keys: readonly Uint8Array[]): Promise<void>;
 

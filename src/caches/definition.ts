@@ -15,6 +15,8 @@ export interface CacheDefinition {
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
   readonly negativeTtlMs: number;
+  /** How long whoever is to make an entry has for it; 0: nobody is told to. Undefined: as the server has it. */
+  readonly leaseMs: number | undefined;
   /** Of L1; undefined: an equal share. */
   readonly l1Bytes: number | undefined;
   readonly eviction: EvictionPolicy;
@@ -54,6 +56,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   staleWhileRevalidateMs: MINUTE,
   staleIfErrorMs: HOUR,
   negativeTtlMs: 5 * SECOND,
+  leaseMs: undefined,
   l1Bytes: undefined,
   eviction: 's3-fifo',
   compressAbove: 1024,

@@ -16,6 +16,7 @@ import { duration, plainObject, problemsOf, size } from '../base/zod-json.js';
 import { EVICTION_POLICIES } from '../views/schema.js';
 import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
 import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
+import { LEASE_LIMITS } from './lease-room.js';
 import { ORIGIN, originJson } from './origin-definition.js';
 
 export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
@@ -39,6 +40,7 @@ const CACHE = z.strictObject({
   staleWhileRevalidate: duration(0, DURATION_MS_MAX).optional(),
   staleIfError: duration(0, DURATION_MS_MAX).optional(),
   negativeTtl: duration(0, CACHE_LIMITS.negativeTtlMs).optional(),
+  leaseTime: duration(0, LEASE_LIMITS.leaseMsMax).optional(),
   l1: z
     .strictObject({
       bytes: size(VIEW_BODY_LIMITS.l1BytesMin, VIEW_BODY_LIMITS.l1BytesMax).optional(),
@@ -89,13 +91,14 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { l1Bytes, eviction, origin } = definition;
+  const { l1Bytes, eviction, leaseMs, origin } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
     staleWhileRevalidate: formatDuration(definition.staleWhileRevalidateMs),
     staleIfError: formatDuration(definition.staleIfErrorMs),
     negativeTtl: formatDuration(definition.negativeTtlMs),
+    ...(leaseMs === undefined ? {} : { leaseTime: formatDuration(leaseMs) }),
     l1: { ...(l1Bytes === undefined ? {} : { bytes: formatBytes(l1Bytes) }), eviction },
     compressAbove: formatBytes(definition.compressAbove),
     tagsMax: definition.tagsMax,
@@ -112,6 +115,7 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     staleWhileRevalidateMs: options.staleWhileRevalidate ?? cache.staleWhileRevalidateMs,
     staleIfErrorMs: options.staleIfError ?? cache.staleIfErrorMs,
     negativeTtlMs: options.negativeTtl ?? cache.negativeTtlMs,
+    leaseMs: options.leaseTime ?? cache.leaseMs,
     l1Bytes: options.l1?.bytes ?? cache.l1Bytes,
     eviction: options.l1?.eviction ?? cache.eviction,
     compressAbove: options.compressAbove ?? cache.compressAbove,

@@ -2,7 +2,7 @@
  * An entry of a named cache as a record of a built-in view (`entry-view.ts`): bytes with their content type, and how
  * long they may be served. Written by a lane, read in place by the front.
  *
- *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate, in milliseconds
+ *     strings  contentType │ etag │ encoding │ lease      int64s  staleWhileRevalidate │ cost, in milliseconds
  *     bytes    payload                              and the record's own: version, times, tags, checksum
  *
  * A payload that is null says that the cache's origin has none.
@@ -10,6 +10,7 @@
  * The record is fresh until its fresh-until, and kept until its expires-at: longer by the larger of the two stale times.
  */
 import { createHash } from 'node:crypto';
+import type { Version } from '../base/clock.js';
 import type { RecordDraft } from '../views/record-draft.js';
 import { RECORD_BYTES_MAX, RECORD_BYTES_MIN } from '../views/record-layout.js';
 import { RecordReader } from '../views/record-reader.js';
@@ -22,12 +23,17 @@ export const ENTRY_FEATURES: ReadonlyMap<string, FeatureType> = new Map([
   ['encoding', 'string'],
   ['payload', 'bytes'],
   ['staleWhileRevalidate', 'int64'],
+  ['cost', 'int64'],
+  ['lease', 'string'],
 ]);
 
 const CONTENT_TYPE = 0;
 const ETAG = 1;
 /** The position of the payload, which is null where the origin has said that there is none. */
 const PAYLOAD = 3;
+export const LEASE = 3;
+const STALE_WHILE_REVALIDATE = 0;
+const COST = 1;
 
 export const ENTRY_LIMITS = {
   /** A record less what stands beside the payload: 64 tags of 256 bytes with their offsets, and the head. */
@@ -50,15 +56,19 @@ export interface EntryHead {
   readonly isAbsent?: true;
 }
 
-/** Fills a draft that is empty. */
-export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array): void {
+/**
+ * Fills a draft that is empty.
+ * @param costMs how long the payload took to make; 0: not known.
+ */
+export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array, costMs = 0): void {
   for (let position = 0; position < ENTRY_FEATURES.size; position++) {
     if (position !== PAYLOAD || head.isAbsent !== true) draft.setPresent(position);
   }
   draft.strings[CONTENT_TYPE] = head.contentType;
   draft.strings[ETAG] = head.etag ?? etagOf(head.contentType, payload);
   draft.bytes[0] = payload;
-  draft.int64s[0] = head.staleWhileRevalidateMs;
+  draft.int64s[STALE_WHILE_REVALIDATE] = head.staleWhileRevalidateMs;
+  draft.int64s[COST] = costMs;
   draft.tags = [...head.tags];
   draft.ttlMs = head.freshMs;
   draft.staleMs = Math.max(head.staleWhileRevalidateMs, head.staleIfErrorMs);
@@ -83,7 +93,7 @@ export class EntryReader {
   /** The entry was deleted. */
   isTombstone = false;
 
-  /** The origin has said that there is none. */
+  /** The origin has said that there is none, or there is nothing but a lease. */
   get isAbsent(): boolean {
     return this.#record.hasNulls && this.#record.isNull(PAYLOAD);
   }
@@ -97,7 +107,26 @@ export class EntryReader {
   }
 
   get staleWhileRevalidateMs(): number {
-    return this.#record.int64(0) ?? 0;
+    return this.#record.int64(STALE_WHILE_REVALIDATE) ?? 0;
+  }
+
+  /** How long it took to make; 0: not known. */
+  get costMs(): number {
+    return this.#record.int64(COST) ?? 0;
+  }
+
+  get version(): Version {
+    return this.#record.version as Version;
+  }
+
+  /** The mark of a lease that servers share, '' when there was none. */
+  get lease(): string {
+    return this.#record.string(LEASE) ?? '';
+  }
+
+  /** There is nothing but a lease. */
+  get isVacant(): boolean {
+    return this.freshUntil === 0;
   }
 
   get contentType(): string {

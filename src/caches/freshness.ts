@@ -17,3 +17,20 @@ export function freshnessOf(
 export function ageSeconds(writtenAtMs: number, nowMs: number): number {
   return Math.max(0, Math.floor((nowMs - writtenAtMs) / 1000));
 }
+
+/** An entry is never due for a refresh before its last so many milliseconds of being fresh: most hits ask no further. */
+export const EARLY_MS_MAX = 60_000;
+
+/**
+ * Whether one who reads a fresh entry at random is to make it anew, so that it is there before it is needed: the sooner
+ * the longer that takes, and so rarely that it is soon one of many readers and seldom two (Vattani, Chierichetti and
+ * Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015, with beta 1).
+ * @param random from 0 to below 1.
+ */
+export function isDueEarly(
+  { freshUntil, costMs }: Pick<EntryReader, 'freshUntil' | 'costMs'>,
+  nowMs: number,
+  random: number,
+): boolean {
+  return costMs > 0 && nowMs - costMs * Math.log(1 - random) >= freshUntil;
+}

@@ -19,6 +19,8 @@ export interface CacheFigures {
   readonly l1?: Readonly<Record<string, number>>;
   /** Invalidations, each tag for itself, that are in effect and whose entries are not erased yet. */
   readonly invalidating?: number;
+  /** What became of its leases. */
+  readonly leases?: Readonly<Record<string, number>>;
   /** What became of the questions to its origin. */
   readonly origin?: Readonly<Record<string, unknown>>;
 }

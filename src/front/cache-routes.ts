@@ -46,7 +46,8 @@ export function cacheRoutesOf(
     if (path.startsWith('/entries/', end)) {
       const handler = handlerOf(handlers.entry, exchange.method);
       if (handler === undefined) return refuse(exchange, entryMethods);
-      refuseQuery(exchange);
+      // Who reads an entry says in the query how long to wait for it.
+      if (exchange.query !== '' && exchange.method !== 'GET') refuseQuery(exchange);
       return handler(exchange, known(name), idOf(path.slice(end + 9)));
     }
     const kind = KINDS.get(path.slice(end));

@@ -1,5 +1,6 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
 import type { CacheDefinition } from '../caches/definition.js';
+import type { LeaseTable } from '../caches/lease-table.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
@@ -11,6 +12,7 @@ import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
 import { entryId, notReady } from './entry-handlers.js';
 import { wasEmptied } from './entry-origins.js';
 import type { Exchange, Headers } from './front.js';
+import { voidLeases } from './lease-voiding.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
@@ -20,6 +22,7 @@ export interface EntriesHandlerOptions {
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** Hides what is meant from every read, until it is erased; of all, how many entries memory held. */
   readonly fence: (cache: CacheDefinition, selector: Selector) => Promise<number | null>;
+  readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -32,7 +35,7 @@ const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
-  const { bodyBytesMax, answerError, store, viewOf, fence } = options;
+  const { bodyBytesMax, answerError, store, viewOf, leasesOf, fence } = options;
   const writer = new JsonWriter();
   const failed = new CacheStatus().failed;
 
@@ -59,6 +62,7 @@ export function entriesHandlers(
     const what = ofCache(cache, readInvalidation(body));
     const view = viewOf(cache);
     if (view === undefined) throw notReady(cache);
+    await voidLeases(leasesOf(cache), what);
     return what.kind === 'ids' ? store.erase(view, what.ids) : fence(cache, what);
   }
 

@@ -2,19 +2,33 @@
  * `/v1/caches/{cache}/entries/{key}`: get, head, put, delete. As for records, a hit in shared memory is answered before
  * `read` returns, and allocates nothing that outlives it.
  */
+import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
+import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
-import { ageSeconds, freshnessOf } from '../caches/freshness.js';
+import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueEarly } from '../caches/freshness.js';
+import type { SharedLease } from '../caches/lease-claim.js';
+import { leasedUntil, newSecret, readToken, tokenText } from '../caches/lease-mark.js';
+import { LEASE_LIMITS } from '../caches/lease-room.js';
+import type { LeaseTable } from '../caches/lease-table.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, type Forward, STORED, UNSTORED } from './cache-status.js';
-import { type Asked, answerMissing, EntryOrigins, wasEmptied } from './entry-origins.js';
+import {
+  type Asked,
+  answerMissing,
+  EntryMisses,
+  type Lack,
+  LEASE_HEADER,
+  type Source,
+} from './entry-misses.js';
+import { EntryOrigins, wasEmptied } from './entry-origins.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
+import { readQuery, readWait } from './query.js';
 import type { RouteHandlers } from './routes.js';
 import { TIMING_OFF, timingOf } from './server-timing.js';
 
@@ -22,6 +36,10 @@ export interface EntryHandlerOptions {
   readonly store: RecordStore;
   /** The view that holds the entries; `undefined` while it is not known. */
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
+  /** Of a cache whose entries its clients make. */
+  readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
+  /** Other servers keep their entries in the same store. */
+  readonly isShared: boolean;
   /** An answer from what is remembered of the cache's origin: that there is none. */
   readonly onNegativeHit: (cache: CacheDefinition) => void;
   readonly bodyBytesMax: number;
@@ -45,78 +63,173 @@ class EntryHandlers {
   readonly #entry = new EntryReader();
   readonly #status = new CacheStatus();
   readonly #prefixes: Prefixes;
+  readonly #misses: EntryMisses;
   readonly #origins: EntryOrigins;
   /** Used for every hit: the front has taken it when `respond` returns. */
   readonly #headers: string[] = ['content-type', '', 'etag', '', 'age', '', 'cache-status', ''];
+  /** The last query and what it says: clients that wait do so each time alike. */
+  #query = '';
+  #waitMs = 0;
 
   constructor(options: EntryHandlerOptions) {
+    const { store, leasesOf, answerError, isShared } = options;
     this.#options = options;
+    this.#prefixes = new Prefixes(store.l1Bytes);
     this.#origins = new EntryOrigins({
       ...options,
       serve: (exchange, asked, record, status) => {
         this.#entry.reset(record);
-        this.#serve(exchange, asked, options.store.now(), status);
+        this.#respond(exchange, asked, status, store.now());
       },
     });
-    this.#prefixes = new Prefixes(options.store.l1Bytes);
+    this.#misses = new EntryMisses({
+      ...{ leasesOf, answerError },
+      askOrigin: (exchange, asked, forward) => this.#askOrigin(exchange, asked, forward),
+      probe: asked => this.#probe(asked),
+      fetch: asked => this.#fetch(asked),
+      lackOf: (asked, record, source) => {
+        this.#entry.reset(record);
+        return this.#lack(asked, source, store.now());
+      },
+      serve: (exchange, asked, record, source) => {
+        this.#entry.reset(record);
+        this.#serve(exchange, asked, record, source, store.now());
+      },
+      serveDue: (exchange, asked, { record, source, token }) => {
+        this.#entry.reset(record);
+        const nowMs = store.now();
+        this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs, token);
+      },
+      lease: isShared ? (asked, over) => this.#lease(asked, over) : undefined,
+      now: () => store.now(),
+    });
   }
 
   read(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { store, viewOf } = this.#options;
-    if (!cache.enabled && cache.origin === undefined)
-      return answerMissing(exchange, { cache, key }, SWITCHED_OFF);
+    const asked = {
+      cache,
+      key,
+      id: entryId(cache, key),
+      ifNoneMatch: exchange.header('if-none-match'),
+      waitMs: exchange.query === '' ? 0 : this.#waitOf(exchange.query),
+      timing: timingOf(exchange.header('headrace-timing')),
+    };
+    if (!cache.enabled) {
+      if (cache.origin !== undefined) return this.#askOrigin(exchange, asked, 'bypass');
+      return answerMissing(exchange, asked, SWITCHED_OFF);
+    }
     const view = viewOf(cache);
-    if (view === undefined)
-      return this.#options.answerError(exchange, notReady(cache), ['cache-status', this.#status.failed]);
-    const id = entryId(cache, key);
-    const timing = timingOf(exchange.header('headrace-timing'));
-    const ifNoneMatch = exchange.header('if-none-match');
-    const asked = { cache, key, view, id, ifNoneMatch, timing };
-    if (!cache.enabled) return this.#miss(exchange, asked, SWITCHED_OFF, 'bypass');
+    if (view === undefined) return this.#answerNotReady(exchange, cache);
+    const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
     const nowMs = store.now();
-    const length = store.probe(view, id, nowMs);
+    const length = store.probe(view, asked.id, nowMs);
     if (timing !== TIMING_OFF) timing.lap('l1');
-    if (length < 0) return this.#readBelow(exchange, asked);
-    this.#answer(exchange, asked, this.#prefixes.of(length), true);
+    if (length < 0) return this.#misses.answer(exchange, asked, undefined);
+    const record = this.#prefixes.of(length);
+    this.#entry.reset(record);
+    const lack = this.#lack(asked, 'L1', nowMs);
+    if (lack === undefined) this.#serve(exchange, asked, record, 'L1', nowMs);
+    else this.#misses.answer(exchange, asked, lack);
   }
 
-  #readBelow(exchange: Exchange, asked: Asked): void {
-    const { store, answerError } = this.#options;
-    const kept = exchange.later();
-    store
-      .fetch(asked.view, asked.id)
-      .then(record => {
-        if (asked.timing !== TIMING_OFF) asked.timing.lap('l3');
-        if (record === undefined) this.#miss(kept, asked, this.#status.miss, 'miss');
-        else this.#answer(kept, asked, record, false);
-      })
-      .catch(error => {
-        if (wasEmptied(error)) this.#miss(kept, asked, this.#status.miss, 'miss');
-        else answerError(kept, error, ['cache-status', this.#status.failed]);
-      });
-  }
-
-  #answer(exchange: Exchange, asked: Asked, record: Uint8Array, isL1: boolean): void {
-    const entry = this.#entry;
-    const { store, onNegativeHit } = this.#options;
-    const nowMs = store.now();
-    entry.reset(record);
-    if (entry.isTombstone) return this.#miss(exchange, asked, isL1 ? MISS_L1 : this.#status.miss, 'miss');
-    const freshness = freshnessOf(entry, nowMs);
-    if (freshness === 'old') return this.#miss(exchange, asked, isL1 ? OLD_L1 : OLD_BELOW, 'stale');
-    const status = isL1 ? this.#status.hit(entry.freshUntil, nowMs) : this.#status.miss;
-    if (entry.isAbsent) {
-      onNegativeHit(asked.cache);
-      return answerMissing(exchange, asked, status);
+  #waitOf(query: string): number {
+    if (query !== this.#query) {
+      this.#waitMs = readWait('wait', readQuery(query, ['wait']).wait, LEASE_LIMITS.waitMs);
+      this.#query = query;
     }
-    this.#serve(exchange, asked, nowMs, status);
-    if (freshness === 'stale' && asked.cache.origin !== undefined) store.refresh(asked.view, asked.id, nowMs);
+    return this.#waitMs;
+  }
+
+  #probe({ cache, id }: Asked): Uint8Array | undefined {
+    const { store, viewOf } = this.#options;
+    const view = viewOf(cache);
+    const length = view === undefined ? -1 : store.probe(view, id, store.now());
+    return length < 0 ? undefined : this.#prefixes.of(length);
+  }
+
+  async #fetch({ cache, id, timing }: Asked): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#options.store.fetch(this.#view(cache), id);
+    } catch (error) {
+      if (wasEmptied(error)) return undefined;
+      throw error;
+    } finally {
+      if (timing !== TIMING_OFF) timing.lap('l3');
+    }
+  }
+
+  /** Of a lease at the store: until then another makes it. */
+  async #lease({ cache, id }: Asked, over: Version | null): Promise<SharedLease | undefined> {
+    const { store, leasesOf } = this.#options;
+    const secret = newSecret();
+    const untilMs = store.now() + (leasesOf(cache)?.leaseMs ?? 0);
+    try {
+      const version = await store.leaseEntry(this.#view(cache), id, { untilMs, secret }, over);
+      return version === null ? undefined : { token: tokenText({ version, secret }), untilMs };
+    } catch (error) {
+      if (wasEmptied(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Where the cache has an origin, that one has the last word. */
+  #askOrigin(exchange: Exchange, asked: Asked, forward: Forward): void {
+    const view = this.#options.viewOf(asked.cache);
+    if (view === undefined) this.#answerNotReady(exchange, asked.cache);
+    else this.#origins.ask(exchange, asked, view, forward);
+  }
+
+  #answerNotReady(exchange: Exchange, cache: CacheDefinition): void {
+    this.#options.answerError(exchange, notReady(cache), ['cache-status', this.#status.failed]);
+  }
+
+  /** Why the entry cannot be served; `undefined` when it can. That an origin has none is served as well. */
+  #lack({ cache }: Asked, source: Source, nowMs: number): Lack | undefined {
+    const entry = this.#entry;
+    const { isTombstone } = entry;
+    const isNone = isTombstone || (cache.origin === undefined && entry.isAbsent);
+    if (!isNone && freshnessOf(entry, nowMs) !== 'old') return undefined;
+    const missing = source === 'L1' ? MISS_L1 : this.#status.miss;
+    if (isTombstone) return { status: missing, forward: 'miss', leasedUntilMs: 0 };
+    const leasedUntilMs = leasedUntil(entry);
+    if (isNone || entry.isVacant) return { status: missing, forward: 'miss', leasedUntilMs };
+    return { status: source === 'L1' ? OLD_L1 : OLD_BELOW, forward: 'stale', leasedUntilMs };
+  }
+
+  #serve(exchange: Exchange, asked: Asked, record: Uint8Array, source: Source, nowMs: number): void {
+    const { store, viewOf, onNegativeHit } = this.#options;
+    const { cache, id } = asked;
+    const entry = this.#entry;
+    if (entry.isAbsent) {
+      onNegativeHit(cache);
+      return answerMissing(exchange, asked, this.#statusOf(source, nowMs));
+    }
+    // Most are fresh for long: there is nothing more to be asked.
+    const isDue = nowMs >= entry.freshUntil - EARLY_MS_MAX && this.#isDue(nowMs);
+    if (isDue && cache.origin === undefined)
+      return this.#misses.refresh(exchange, asked, { record, source }, entry.version);
+    this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs);
+    const view = isDue ? viewOf(cache) : undefined;
+    if (view !== undefined) store.refresh(view, id, nowMs);
+  }
+
+  /** To be made anew by one of those who are served it: while it is stale, and now and then before. */
+  #isDue(nowMs: number): boolean {
+    const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
+    return isDue && leasedUntil(this.#entry) <= nowMs;
+  }
+
+  #statusOf(source: Source, nowMs: number): string {
+    if (source === 'L1') return this.#status.hit(this.#entry.freshUntil, nowMs);
+    return source === 'made' ? MADE : this.#status.miss;
   }
 
   /** Answers with the entry that the reader is set on. */
-  #serve(exchange: Exchange, { timing, ifNoneMatch }: Asked, nowMs: number, cacheStatus: string): void {
+  #respond(exchange: Exchange, asked: Asked, cacheStatus: string, nowMs: number, token?: string): void {
     const entry = this.#entry;
+    const { timing, ifNoneMatch } = asked;
     const headers = this.#headers;
     const { etag } = entry;
     headers[1] = entry.contentType;
@@ -126,20 +239,17 @@ class EntryHandlers {
     const isHeld = isHeldByClient(ifNoneMatch, etag);
     const body = isHeld ? '' : entry.payload;
     const status = isHeld ? 304 : 200;
-    if (timing === TIMING_OFF) return exchange.respond(status, headers, body);
+    if (timing === TIMING_OFF && token === undefined) return exchange.respond(status, headers, body);
+    const more = token === undefined ? [] : [LEASE_HEADER, token];
+    if (timing === TIMING_OFF) return exchange.respond(status, [...headers, ...more], body);
     timing.lap('encode');
-    exchange.respond(status, [...headers, 'server-timing', timing.header()], body);
-  }
-
-  /** Where the cache has an origin, that one has the last word. */
-  #miss(exchange: Exchange, asked: Asked, status: string, forward: Forward): void {
-    if (asked.cache.origin === undefined) answerMissing(exchange, asked, status);
-    else this.#origins.ask(exchange, asked, forward);
+    exchange.respond(status, [...headers, ...more, 'server-timing', timing.header()], body);
   }
 
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
-    const { bodyBytesMax, answerError, store } = this.#options;
+    const { bodyBytesMax, answerError } = this.#options;
     const id = entryId(cache, key);
+    const lease = exchange.header(LEASE_HEADER);
     const head = readEntryHead(
       {
         contentType: exchange.header('content-type'),
@@ -151,9 +261,9 @@ class EntryHandlers {
     );
     exchange.readBody(Math.min(bodyBytesMax, ENTRY_LIMITS.payloadBytes), (body, kept) => {
       if (!cache.enabled) return kept.respond(204, UNSTORED, '');
-      // Within a promise, so that a view that is not known is answered like everything else that fails.
-      Promise.resolve()
-        .then(() => store.writeEntry(this.#view(cache), id, head, body))
+      const put = { cache, id, head, body };
+      const written = lease === '' ? this.#put(put) : this.#fill(put, lease);
+      written
         .then(() => kept.respond(204, STORED, ''))
         .catch(error => {
           if (wasEmptied(error)) kept.respond(204, UNSTORED, '');
@@ -162,11 +272,50 @@ class EntryHandlers {
     });
   }
 
+  async #put({ cache, id, head, body }: EntryPut): Promise<void> {
+    const { store, leasesOf } = this.#options;
+    const view = this.#view(cache);
+    const leases = leasesOf(cache);
+    leases?.hold(id);
+    try {
+      await store.writeEntry(view, id, head, body);
+    } finally {
+      leases?.void(id);
+    }
+  }
+
+  /** @throws HeadraceError `lease-lost`: nothing is stored then. */
+  async #fill({ cache, id, head, body }: EntryPut, token: string): Promise<void> {
+    const { store, leasesOf, isShared } = this.#options;
+    const view = this.#view(cache);
+    const leases = leasesOf(cache);
+    if (leases === undefined) throw leaseLost();
+    const fill = leases.take(id, token);
+    const given = isShared ? readToken(token) : undefined;
+    // Of a lease in the store, only the store knows whether it is good.
+    const lease = isShared ? given && { ...given, leaseMs: leases.leaseMs } : fill && { tookMs: fill.tookMs };
+    try {
+      const isStored = lease !== undefined && (await store.writeEntry(view, id, head, body, lease)).applied;
+      if (!isStored) {
+        leases.refused++;
+        throw leaseLost();
+      }
+      // Another server gave the lease, and some may wait here.
+      if (fill === undefined) leases.void(id);
+    } catch (error) {
+      // Emptied since: what was made before that is not kept.
+      throw wasEmptied(error) ? leaseLost() : error;
+    } finally {
+      fill?.end();
+    }
+  }
+
   remove(exchange: Exchange, cache: CacheDefinition, key: string): void {
-    const { store, answerError } = this.#options;
+    const { store, answerError, leasesOf } = this.#options;
     const id = entryId(cache, key);
     const view = this.#view(cache);
     const kept = exchange.later();
+    leasesOf(cache)?.void(id);
     store
       .remove(view, id)
       .then(() => kept.respond(204, FORWARDED, ''))
@@ -183,10 +332,19 @@ class EntryHandlers {
   }
 }
 
+interface EntryPut {
+  readonly cache: CacheDefinition;
+  readonly id: string;
+  readonly head: EntryHead;
+  readonly body: Uint8Array;
+}
+
 const SWITCHED_OFF = 'headrace; fwd=bypass';
 const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
+/** Another has made it while this was waited for. */
+const MADE = 'headrace; fwd=miss; collapsed; detail=L1';
 
 /** @throws HeadraceError `bad-id` when it is too long with the cache's prefix. */
 export function entryId({ prefix }: CacheDefinition, key: string): string {
@@ -199,4 +357,11 @@ export function entryId({ prefix }: CacheDefinition, key: string): string {
 /** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
 export function notReady({ name }: CacheDefinition): HeadraceError {
   return new HeadraceError('unavailable', `the cache ${name} is not ready yet`);
+}
+
+function leaseLost(): HeadraceError {
+  return new HeadraceError(
+    'lease-lost',
+    'the lease is not valid, its time is over, or the entry was written or invalidated since: nothing was stored',
+  );
 }

@@ -2,26 +2,16 @@
  * What becomes of a read of an entry that nobody has, in a cache that has an origin: it is asked for there, by way of the
  * entry's lane, and its answer is given whatever its times say, for it is new, or nothing else can be had.
  */
-import { HeadraceError, problemOf } from '../base/errors.js';
+import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { EntryReader } from '../caches/entry.js';
 import type { RecordStore, Through } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { type Forward, throughStatus } from './cache-status.js';
+import { type Asked, answerMissing } from './entry-misses.js';
 import type { Exchange } from './front.js';
-import { TIMING_OFF, type Timing } from './server-timing.js';
-
-/** A read of an entry. */
-export interface Asked {
-  readonly cache: CacheDefinition;
-  readonly key: string;
-  readonly view: View;
-  /** The key with the cache's prefix. */
-  readonly id: string;
-  readonly ifNoneMatch: string;
-  readonly timing: Timing;
-}
+import { TIMING_OFF } from './server-timing.js';
 
 export interface EntryOriginsOptions {
   readonly store: Pick<RecordStore, 'readThrough'>;
@@ -41,17 +31,17 @@ export class EntryOrigins {
     this.#options = options;
   }
 
-  ask(exchange: Exchange, asked: Asked, forward: Forward): void {
+  ask(exchange: Exchange, asked: Asked, view: View, forward: Forward): void {
     const { store, viewOf, answerError } = this.#options;
     const kept = exchange.later();
     store
-      .readThrough(asked.view, [asked.id])
+      .readThrough(view, [asked.id])
       .then(([through]) => through && this.#answer(kept, asked, through, forward))
       .catch(error => {
-        const view = viewOf(asked.cache);
+        const now = viewOf(asked.cache);
         // The cache was made anew meanwhile, and is empty.
-        if (wasEmptied(error) && view !== undefined && view.uid !== asked.view.uid)
-          this.ask(kept, { ...asked, view }, forward);
+        if (wasEmptied(error) && now !== undefined && now.uid !== view.uid)
+          this.ask(kept, asked, now, forward);
         else answerError(kept, error, ['cache-status', `headrace; fwd=${forward}; detail=unavailable`]);
       });
   }
@@ -73,14 +63,4 @@ export class EntryOrigins {
 /** The store has lost the cache, and it was made anew, between the asking and the lane's answer. */
 export function wasEmptied(error: unknown): boolean {
   return error instanceof HeadraceError && error.code === 'view-not-found';
-}
-
-/** A miss: this is where whoever is to make the entry will be told so. */
-export function answerMissing(
-  exchange: Exchange,
-  { cache, key }: Pick<Asked, 'cache' | 'key'>,
-  status: string,
-): void {
-  const problem = problemOf('entry-not-found', `cache ${cache.name} has no entry ${key}`);
-  exchange.fail(problem, ['cache-status', status]);
 }

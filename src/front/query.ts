@@ -1,4 +1,5 @@
 /** The query of a path: known parameters only, each at most once, so that a misspelt one is not ignored in silence. */
+import { parseDuration } from '../base/duration.js';
 import { HeadraceError } from '../base/errors.js';
 
 /** @throws HeadraceError `bad-query` for a parameter that is not in `allowed`, or comes twice. */
@@ -31,4 +32,12 @@ export function readFlag(name: string, value: string | undefined): boolean {
     'bad-query',
     `the parameter '${name}' is '${value.slice(0, 50)}'; true or false is wanted`,
   );
+}
+
+/** Milliseconds. @throws HeadraceError `bad-query` unless the value is absent, or a duration up to the limit. */
+export function readWait(name: string, value: string | undefined, msMax: number): number {
+  if (value === undefined) return 0;
+  const ms = parseDuration(value, 0, msMax);
+  if (typeof ms === 'number') return ms;
+  throw new HeadraceError('bad-query', `the parameter '${name}' is '${value.slice(0, 50)}'; it ${ms}`);
 }

@@ -5,10 +5,11 @@
  * promise from here settles: with the lane's answer, or by its deadline, or when the lane is closed.
  */
 import { assert } from '../base/assert.js';
-import type { Clock } from '../base/clock.js';
+import type { Clock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { LeaseMark } from '../caches/lease-mark.js';
 import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
@@ -18,9 +19,11 @@ import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
+  type EntryLease,
   errorOf,
   type IngestResult,
   type LaneCounters,
+  type LeaseOp,
   type PutResult,
   type ReadOp,
   type ThroughAnswer,
@@ -164,11 +167,27 @@ export class Lanes {
     head: EntryHead,
     payload: Uint8Array,
     deadlineMs: number,
+    lease?: EntryLease,
   ): Promise<PutResult> {
-    const op = { kind: 'put-entry', viewUid: view.uid, id, head, deadlineMs } as const;
+    const leased = lease && { lease };
+    const op = { kind: 'put-entry', viewUid: view.uid, id, head, ...leased, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: payload }, payload.byteLength + id.length);
     assert(result.kind === 'put', 'a put is answered as one');
     return result.put;
+  }
+
+  /** Marks an entry as leased: its version then, or `null` when another has the lease, or has written the entry. */
+  async lease(
+    lane: number,
+    view: View,
+    id: string,
+    { untilMs, secret, over }: LeaseMark & Pick<LeaseOp, 'over'>,
+    deadlineMs: number,
+  ): Promise<Version | null> {
+    const op = { kind: 'lease', viewUid: view.uid, id, untilMs, secret, over, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body: undefined }, id.length);
+    assert(result.kind === 'leased', 'a lease is answered as one');
+    return result.version;
   }
 
   /** Deletes the record; also where there is none, so that older writes stay out. */

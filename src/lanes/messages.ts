@@ -8,6 +8,7 @@ import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { LeaseMark, LeaseToken } from '../caches/lease-mark.js';
 import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
@@ -29,6 +30,30 @@ export interface PutOp {
   readonly deadlineMs: number;
 }
 
+/** A lease that this server has given and taken back. */
+export interface OwnLease {
+  /** From the lease to the write. */
+  readonly tookMs: number;
+}
+
+/** A lease of a mark in the entry, see `lease-mark.ts`. */
+export interface LeasedFill extends LeaseToken {
+  /** How long leases last here. */
+  readonly leaseMs: number;
+}
+
+export type EntryLease = OwnLease | LeasedFill;
+
+/** Marks an entry as leased. */
+export interface LeaseOp extends LeaseMark {
+  readonly kind: 'lease';
+  readonly viewUid: number;
+  readonly id: string;
+  /** The version of the entry that is served meanwhile; `null` when there is none. */
+  readonly over: Version | null;
+  readonly deadlineMs: number;
+}
+
 /** An entry of a named cache. */
 export interface PutEntryOp {
   readonly kind: 'put-entry';
@@ -37,6 +62,8 @@ export interface PutEntryOp {
   readonly head: EntryHead;
   /** Of an origin's answer: that of the moment when it was asked. Without it, one is given when it is written. */
   readonly version?: Version;
+  /** With a lease: it is not written above what is newer, as it was made before that. */
+  readonly lease?: EntryLease;
   /** Of the payload within the task's `bodies`. */
   readonly start: number;
   readonly end: number;
@@ -63,7 +90,7 @@ export interface IngestOp {
   readonly deadlineMs: number;
 }
 
-export type WriteOp = PutOp | PutEntryOp | RemoveOp | IngestOp;
+export type WriteOp = PutOp | PutEntryOp | LeaseOp | RemoveOp | IngestOp;
 
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
@@ -165,6 +192,8 @@ export interface LineError {
 export type WriteResult =
   | { readonly kind: 'put'; readonly put: PutResult }
   | { readonly kind: 'ingest'; readonly ingest: IngestResult }
+  /** The version of the entry with the mark; `null` when another has the lease, or has written the entry. */
+  | { readonly kind: 'leased'; readonly version: Version | null }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 /** Counters of a lane since its thread began. */

@@ -17,7 +17,7 @@ export function writeTaskOf(calls: readonly WriteCall[]): { task: WriteTask; tra
       if (ownsBuffer(lineNumbers)) transfer.push(lineNumbers.buffer as ArrayBuffer);
       return op;
     }
-    if (op.kind === 'remove') return op;
+    if (op.kind === 'remove' || op.kind === 'lease') return op;
     const start = at;
     if (body !== undefined) bodies.set(body, at);
     at += body?.byteLength ?? 0;

@@ -2,12 +2,13 @@
  * The feature store as the front thread sees it: shared memory first, then the lanes. Every read and write of records
  * goes through here; what can be answered at once is no promise.
  */
-import type { Clock } from '../base/clock.js';
+import type { Clock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { LeaseMark } from '../caches/lease-mark.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes, Through as LaneThrough } from '../lanes/lanes.js';
-import { errorOf, type PutResult, type ThroughAnswer } from '../lanes/messages.js';
+import { type EntryLease, errorOf, type PutResult, type ThroughAnswer } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { Invalidation } from '../views/fence.js';
 import { fenceSetOf } from '../views/fence-set.js';
@@ -215,9 +216,24 @@ export class RecordStore {
     return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
   }
 
-  /** The same for an entry of a named cache. */
-  writeEntry(view: View, id: string, head: EntryHead, payload: Uint8Array): Promise<PutResult> {
-    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline());
+  /** The same for an entry of a named cache; not applied only with a lease, when something newer was stored. */
+  writeEntry(
+    view: View,
+    id: string,
+    head: EntryHead,
+    payload: Uint8Array,
+    lease?: EntryLease,
+  ): Promise<PutResult> {
+    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline(), lease);
+  }
+
+  /**
+   * Marks an entry of a named cache as leased, for all servers that share the store: its version then, or `null` when
+   * another has the lease, or has written the entry.
+   * @param over the version of the entry that is served meanwhile, `null` when there is none.
+   */
+  leaseEntry(view: View, id: string, mark: LeaseMark, over: Version | null): Promise<Version | null> {
+    return this.#lanes.lease(this.#laneOf(view, id), view, id, { ...mark, over }, this.#deadline());
   }
 
   /** @throws HeadraceError why it cannot be removed now. */

@@ -12,6 +12,7 @@
  * A write goes to the store of record first. Once it is durable there, nothing makes it fail any more: a tier above that
  * cannot take it is amended later (`amends.ts`), for it may hold an older value.
  */
+import { assert } from '../base/assert.js';
 import type { Version } from '../base/clock.js';
 import type { Tier, TierRead, TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -93,11 +94,33 @@ export class TierChain {
   ): Promise<readonly (Version | null)[]> {
     const record = this.#levels.at(-1);
     if (record === undefined) return writes.map(() => null);
-    const upper = this.#levels.slice(0, -1);
-    try {
+    return this.#spread(writes, async () => {
       const results = await record.tier.putMany(writes);
       onStored();
-      const applied = writes.filter((_, index) => results[index] === null);
+      return { results, applied: writes.filter((_, index) => results[index] === null) };
+    });
+  }
+
+  /** The same of one write, if the store of record holds that version, or none if it is `undefined`: whether it did. */
+  async replace(write: TierWrite, over: Version | undefined, onStored: () => void): Promise<boolean> {
+    const record = this.#levels.at(-1)?.tier;
+    assert(record?.replace !== undefined, 'a store that servers share replaces what it holds');
+    const { replace } = record;
+    return this.#spread([write], async () => {
+      const results = await replace.call(record, write, over);
+      onStored();
+      return { results, applied: results ? [write] : [] };
+    });
+  }
+
+  /** What the store of record has taken goes to the tiers above. */
+  async #spread<T>(
+    writes: readonly TierWrite[],
+    store: () => Promise<{ readonly results: T; readonly applied: readonly TierWrite[] }>,
+  ): Promise<T> {
+    const upper = this.#levels.slice(0, -1);
+    try {
+      const { results, applied } = await store();
       if (applied.length > 0 && upper.length > 0) {
         await Promise.all(
           upper.map(({ tier, era }) =>

@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.js';
 import { storageKey } from '../base/keys.js';
 import type { Tier } from '../base/tier.js';
+import { EntryReader } from '../caches/entry.js';
 import { type ControlTask, errorOf, type RemoveOp } from '../lanes/messages.js';
 import { checkDeadline } from './deadline.js';
 import type { LaneCache } from './lane-cache.js';
@@ -32,6 +33,7 @@ const NO_BODIES = new Uint8Array(0);
 
 export class Eraser {
   readonly #parts: EraserParts;
+  readonly #entry = new EntryReader();
 
   constructor(parts: EraserParts) {
     this.#parts = parts;
@@ -61,7 +63,14 @@ export class Eraser {
     for (const result of await writes.write(ops, NO_BODIES)) {
       if (result.kind === 'failed') throw errorOf(result.failure);
     }
-    return meant.length;
+    return ids.filter((id, index) => meant.includes(id) && !this.#isVacant(values[index])).length;
+  }
+
+  /** Only a lease, which goes but is no entry. */
+  #isVacant(value: Uint8Array | undefined): boolean {
+    if (value === undefined || !this.#parts.inspector.verify(value)) return value === undefined;
+    this.#entry.reset(value);
+    return this.#entry.isVacant;
   }
 
   /** What is damaged is deleted too: nobody knows what it was. */

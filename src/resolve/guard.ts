@@ -23,7 +23,7 @@
  * So made, a guarded call took 0.7 µs, one that is answered at once 0.1 µs, and one that an open breaker fails 0.3 µs.
  */
 import { DelegateBackoff, handleWhen, type RetryPolicy, retry } from 'cockatiel';
-import { type Clock, systemClock } from '../base/clock.js';
+import { type Clock, systemClock, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { type ReadFrom, type Tier, type TierRead, TierRefusal, type TierWrite } from '../base/tier.js';
 import { type Breaker, REFUSED, type Ticket } from './breaker.js';
@@ -53,6 +53,12 @@ export interface GuardOptions {
   readonly random?: () => number;
 }
 
+/** Of a write that its caller waits for as long as it takes. */
+const CONFIRM = {
+  verb: 'confirm a write, which may yet be applied,',
+  deadlineMs: Number.POSITIVE_INFINITY,
+};
+
 type Values = Awaited<ReturnType<Tier['getMany']>>;
 
 interface Call<T> {
@@ -66,6 +72,7 @@ interface Call<T> {
 export class GuardedTier implements Tier {
   readonly name: Tier['name'];
   readonly keysOf?: (viewUid: number) => AsyncIterable<readonly Uint8Array[]>;
+  readonly replace?: (write: TierWrite, over: Version | undefined) => Promise<boolean>;
   readonly #tier: Tier;
   readonly #options: GuardOptions;
   readonly #clock: Clock;
@@ -92,6 +99,11 @@ export class GuardedTier implements Tier {
     const ping = tier.ping?.bind(tier);
     const keysOf = tier.keysOf?.bind(tier);
     if (keysOf !== undefined) this.keysOf = viewUid => this.#inParts(keysOf(viewUid));
+    const replace = tier.replace?.bind(tier);
+    // Never again: an attempt that failed may have been applied, and the next could not tell.
+    if (replace !== undefined)
+      this.replace = async (write, over) =>
+        this.#attempt({ ask: () => replace(write, over), ...CONFIRM, timeoutMs: options.writeTimeoutMs });
     this.#doubt = breaker && ping && new Doubt(ping, breaker, readTimeoutMs);
     this.#retry = options.retry && retryPolicy(options.retry, options.random ?? Math.random);
     this.#openError = new TierRefusal(`${tier.name} is not asked: it failed too often, its breaker is open`);

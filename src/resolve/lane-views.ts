@@ -1,4 +1,5 @@
 /** The views a lane knows, each with what it takes to read and pack its records; made when first needed, then reused. */
+import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { VIEW_UID_BYTES, viewUidOfStorageKey } from '../base/keys.js';
 import { type FenceSet, fenceSetOf } from '../views/fence-set.js';
@@ -29,6 +30,16 @@ export class LaneView {
   get encoder(): RecordEncoder {
     this.#encoder ??= new RecordEncoder(this.view);
     return this.#encoder;
+  }
+
+  /** The draft as it is to be stored. @throws HeadraceError `invalid-record` */
+  encodeDraft(version: Version, nowMs: number): { readonly value: Uint8Array; readonly expiresAt: number } {
+    const { draft, view } = this;
+    const freshUntil = nowMs + (draft.ttlMs ?? view.ttlMs);
+    const expiresAt = freshUntil + draft.staleMs;
+    const value = this.encoder.encode(draft, { version, writtenAt: nowMs, freshUntil, expiresAt });
+    draft.releaseBytes();
+    return { value, expiresAt };
   }
 
   reader(flat: boolean): RecordJsonReader {

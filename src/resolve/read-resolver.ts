@@ -10,8 +10,11 @@
  */
 import type { Clock } from '../base/clock.js';
 import { storageKey } from '../base/keys.js';
+import { isBuiltIn } from '../base/view-catalog.js';
+import { EntryReader } from '../caches/entry.js';
 import { type Failure, failureOf, type ReadOp, type ReadReply } from '../lanes/messages.js';
 import { packRows, ROW, type Row } from '../lanes/packed-rows.js';
+import type { View } from '../views/schema.js';
 import { type Found, type TierChain, UNAVAILABLE } from './chain.js';
 import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
@@ -188,7 +191,7 @@ export class ReadResolver {
     const { name, lane, id, pass } = wanted;
     const { slot, uid } = lane.view;
     if (found === undefined) negative.settle(name, pass, clock.now(), coherence.keptMsMax);
-    else if (this.#mayKeep(wanted))
+    else if (this.#mayKeep(wanted) && (coherence.isWhole || !isLeased(lane.view, found)))
       cache.put(slot, id, found, coherence.servedUntil(inspector.expiresAt(found)));
     else if (views.find(uid) !== undefined) dropOlder(cache, slot, id, inspector.version(found));
   }
@@ -207,6 +210,15 @@ export class ReadResolver {
     return this.#parts.inspector.isTombstone(record) ? ROW.notFound : record;
   }
 }
+
+/** Whoever waits for an entry looks for the lease on it to end: without news that must not be looked for in memory. */
+function isLeased({ name }: View, record: Uint8Array): boolean {
+  if (!isBuiltIn(name)) return false;
+  ENTRY.reset(record);
+  return !ENTRY.isTombstone && ENTRY.lease !== '';
+}
+
+const ENTRY = new EntryReader();
 
 function defer(message: Message, asked: readonly Wanted[]): void {
   for (const { rows } of asked) for (const place of rows) message.rows[place] = ROW.deferred;

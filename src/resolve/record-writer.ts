@@ -5,6 +5,8 @@
  * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
  * it can be left over from a lane that died between the two.
  */
+
+import { assert } from '../base/assert.js';
 import { type Clock, type HybridClock, VERSION_MAX, VERSIONS_PER_MS, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
@@ -25,6 +27,7 @@ import { encodeTombstone, withVersion } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
 import { type Coherence, keyName } from './coherence.js';
 import { checkDeadline } from './deadline.js';
+import type { EntryLeases, FillOp } from './entry-leases.js';
 import type { FencePass } from './key-fence.js';
 import { dropOlder, type LaneCache } from './lane-cache.js';
 import type { LaneView, LaneViews } from './lane-views.js';
@@ -44,6 +47,8 @@ export interface RecordWriterParts {
   readonly inspector: RecordInspector;
   readonly clock: Clock;
   readonly versions: HybridClock;
+  /** Where several servers share the store: what is done with leases is between them. */
+  readonly leases?: Pick<EntryLeases, 'grant' | 'fill'> | undefined;
   /** How long a deletion outlives its record: longer than any request lives. */
   readonly tombstoneTtlMs?: number;
 }
@@ -53,13 +58,15 @@ export interface Packed extends TierWrite {
   readonly lane: LaneView;
   readonly id: string;
   readonly expiresAt: number;
-  /** Up to where the version may be raised when the store holds a larger one; 0: it is the client's and stays. */
+  /** Up to where the version may be raised when the store holds a larger one; 0: it stays as it is. */
   readonly raiseMax: number;
 }
 
 /** What an op made of its part of the message. */
 type Prepared =
   | { readonly kind: 'failed'; readonly result: WriteResult }
+  /** Answered beside the others. */
+  | { readonly kind: 'apart'; readonly result: Promise<WriteResult> }
   | { readonly kind: 'one'; readonly at: number }
   | { readonly kind: 'lines'; readonly from: number; readonly to: number; readonly ingest: IngestResult };
 
@@ -86,22 +93,26 @@ export class RecordWriter {
     try {
       const held = batch.length === 0 ? [] : await this.#store(batch);
       const cut = await this.#raise(batch, held);
-      return prepared.map(part =>
-        cut !== undefined && concerns(cut, part) ? cut.result : resultOf(part, batch, held),
+      return await Promise.all(
+        prepared.map(part =>
+          cut !== undefined && concerns(cut, part) ? cut.result : resultOf(part, batch, held),
+        ),
       );
     } catch (error) {
       const failed: WriteResult = { kind: 'failed', failure: failureOf(error) };
-      return prepared.map(part => (part.kind === 'failed' ? part.result : failed));
+      return Promise.all(prepared.map(part => ('result' in part ? part.result : failed)));
     }
   }
 
   /** An entry as a record, to be stored by `keep` or only to be answered. @throws HeadraceError `invalid-record`. */
   packEntry(op: PutEntryOp, lane: LaneView, bodies: Uint8Array): Packed {
     lane.draft.reset();
-    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
+    const tookMs = op.lease !== undefined && 'tookMs' in op.lease ? op.lease.tookMs : 0;
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end), tookMs);
     lane.draft.id = op.id;
     lane.draft.version = op.version;
-    return this.#pack(lane);
+    const packed = this.#pack(lane);
+    return op.lease === undefined ? packed : { ...packed, raiseMax: 0 };
   }
 
   /** Stores it as `write` does: whether it was applied. @throws HeadraceError what the store throws. */
@@ -111,6 +122,12 @@ export class RecordWriter {
   }
 
   #prepare(op: WriteOp, bodies: Uint8Array, batch: Packed[]): Prepared {
+    const { leases } = this.#parts;
+    if (op.kind === 'lease') {
+      assert(leases !== undefined, 'leases are marked in a store that servers share');
+      return { kind: 'apart', result: leases.grant(op) };
+    }
+    if (isFill(op) && leases !== undefined) return { kind: 'apart', result: leases.fill(op, bodies) };
     try {
       checkDeadline(op.deadlineMs, this.#parts.clock);
       const lane = this.#parts.views.get(op.viewUid);
@@ -122,7 +139,7 @@ export class RecordWriter {
     }
   }
 
-  #packOne(op: Exclude<WriteOp, IngestOp>, lane: LaneView, bodies: Uint8Array): Packed {
+  #packOne(op: PutOp | PutEntryOp | RemoveOp, lane: LaneView, bodies: Uint8Array): Packed {
     if (op.kind === 'remove') return this.#tombstone(op, lane);
     return op.kind === 'put' ? this.#readBody(op, lane, bodies) : this.packEntry(op, lane, bodies);
   }
@@ -160,14 +177,10 @@ export class RecordWriter {
   #pack(lane: LaneView): Packed {
     const { clock, versions } = this.#parts;
     const { draft, view } = lane;
-    const now = clock.now();
-    const freshUntil = now + (draft.ttlMs ?? view.ttlMs);
-    const expiresAt = freshUntil + draft.staleMs;
     const version = draft.version ?? versions.next();
     const raiseMax = draft.version === undefined ? VERSION_MAX : 0;
-    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil, expiresAt });
-    draft.releaseBytes();
-    return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt, raiseMax };
+    const encoded = lane.encodeDraft(version, clock.now());
+    return { key: storageKey(view.uid, draft.id), ...encoded, version, lane, id: draft.id, raiseMax };
   }
 
   #tombstone(op: RemoveOp, lane: LaneView): Packed {
@@ -266,15 +279,23 @@ function leadOf(round: number): number {
   return round === 0 ? 1 : VERSIONS_PER_MS * 2 ** (round - 1);
 }
 
+function isFill(op: WriteOp): op is FillOp {
+  return op.kind === 'put-entry' && op.lease !== undefined && 'secret' in op.lease;
+}
+
 function concerns({ places }: Cut, part: Prepared): boolean {
-  if (part.kind === 'failed') return false;
+  if (part.kind === 'failed' || part.kind === 'apart') return false;
   if (part.kind === 'one') return places.has(part.at);
   for (let at = part.from; at < part.to; at++) if (places.has(at)) return true;
   return false;
 }
 
-function resultOf(part: Prepared, batch: readonly Packed[], held: readonly (Version | null)[]): WriteResult {
-  if (part.kind === 'failed') return part.result;
+function resultOf(
+  part: Prepared,
+  batch: readonly Packed[],
+  held: readonly (Version | null)[],
+): WriteResult | Promise<WriteResult> {
+  if (part.kind === 'failed' || part.kind === 'apart') return part.result;
   if (part.kind === 'one') {
     const newer = held[part.at] ?? null;
     const version = newer ?? (batch[part.at] as Packed).version;

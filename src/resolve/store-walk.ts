@@ -14,6 +14,8 @@ import type { Clock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { idOfStorageKey, VIEW_UID_BYTES } from '../base/keys.js';
 import type { Tier, TierWrite } from '../base/tier.js';
+import { EntryReader } from '../caches/entry.js';
+import { leasedUntil } from '../caches/lease-mark.js';
 import { encodeTombstone } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
 import type { Coherence } from './coherence.js';
@@ -46,6 +48,7 @@ const NO_BODIES = new Uint8Array(0);
 
 export class StoreWalk {
   readonly #parts: StoreWalkParts;
+  readonly #entry = new EntryReader();
   #stepKeys = STEP_KEYS_FIRST;
 
   constructor(parts: StoreWalkParts) {
@@ -104,7 +107,7 @@ export class StoreWalk {
   }
 
   async #erase(
-    { view, fences }: LaneView,
+    lane: LaneView,
     keys: readonly Uint8Array[],
     values: readonly (Uint8Array | undefined)[],
   ): Promise<number> {
@@ -112,21 +115,30 @@ export class StoreWalk {
     const nowMs = clock.now();
     const writes: TierWrite[] = [];
     const damaged: string[] = [];
+    let vacant = 0;
     keys.forEach((key, index) => {
       const value = values[index];
       if (value === undefined) return;
       if (!inspector.verify(value)) damaged.push(idOfStorageKey(key));
-      else if (
-        inspector.expiresAt(value) > nowMs &&
-        fences?.hides(value, 0, value.length, key, VIEW_UID_BYTES, key.length) === true
-      ) {
+      else if (inspector.expiresAt(value) > nowMs && this.#isMeant(lane, key, value, nowMs)) {
+        this.#entry.reset(value);
+        if (this.#entry.isVacant) vacant++;
         const version = (inspector.version(value) + 1) as Version;
         writes.push({ key, version, value: encodeTombstone(version, nowMs, nowMs + tombstoneTtlMs) });
       }
     });
-    if (writes.length > 0) await this.#delete(view, writes);
-    if (damaged.length > 0) await this.#remove(view.uid, damaged);
-    return writes.length + damaged.length;
+    if (writes.length > 0) await this.#delete(lane.view, writes);
+    if (damaged.length > 0) await this.#remove(lane.view.uid, damaged);
+    return writes.length - vacant + damaged.length;
+  }
+
+  #isMeant({ fences }: LaneView, key: Uint8Array, value: Uint8Array, nowMs: number): boolean {
+    if (fences === undefined) return false;
+    if (fences.hides(value, 0, value.length, key, VIEW_UID_BYTES, key.length)) return true;
+    if (!fences.isBeforeTags(value)) return false;
+    // Which tags it will have once it is made anew, nobody knows: the lease on it is void.
+    this.#entry.reset(value);
+    return leasedUntil(this.#entry) > nowMs;
   }
 
   async #delete({ uid, slot }: LaneView['view'], writes: readonly TierWrite[]): Promise<void> {

@@ -77,6 +77,17 @@ export class MongoTier implements Tier {
     });
   }
 
+  async replace(write: TierWrite, over: Version | undefined): Promise<boolean> {
+    return this.#order.run(new Set([nameOf(write.key)]), async () => {
+      const fields = recordFields(write, this.#describe(write.value));
+      try {
+        return await this.#view(viewUidOf(write.key)).replace(idOf(write.key), fields, over);
+      } catch (error) {
+        throw mongoUnavailable(error, 'confirm a write, which may yet be applied');
+      }
+    });
+  }
+
   async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
     try {
       for await (const ids of this.#view(viewUid).ids()) yield ids.map(id => storageKey(viewUid, id));

@@ -67,6 +67,17 @@ end
 return answers
 `);
 
+/** Sets KEYS[1] to ARGV[1], which expires as ARGV[2] says, if the version held is ARGV[3], -1 for none: 1 when it did. */
+export const PUT_IF_HELD = new RedisScript(`${VERSION_OF}
+if version_of(redis.pcall('GETRANGE', KEYS[1], 0, 7)) ~= tonumber(ARGV[3]) then return 0 end
+if ARGV[2] == '' then
+  redis.call('SET', KEYS[1], ARGV[1])
+else
+  redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
+end
+return 1
+`);
+
 /** Removes each of KEYS that still holds its value of ARGV, given without its header, or whose header is damaged. */
 export const DELETE_IF_SAME = new RedisScript(`${VERSION_OF}
 for i = 1, #KEYS do

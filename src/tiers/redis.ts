@@ -21,7 +21,7 @@ import { redisUnavailable } from './redis-error.js';
 import type { Exchange } from './redis-exchange.js';
 import { RedisKeys } from './redis-keys.js';
 import { mgetCommand } from './redis-mget.js';
-import { DELETE_IF_SAME, PUT_IF_NEWER, type RedisScript } from './redis-script.js';
+import { DELETE_IF_SAME, PUT_IF_HELD, PUT_IF_NEWER, type RedisScript } from './redis-script.js';
 import { packRedisValue, unpackRedisValue } from './redis-value.js';
 
 /** Keys in one MGET or UNLINK: while Redis carries one out, other clients wait. About 0.2 ms. */
@@ -87,6 +87,22 @@ export class RedisTier implements Tier {
       const held = answer.flatMap(reply => listIn(reply).map(heldVersion));
       if (held.length !== writes.length) throw notUnderstood();
       return held;
+    });
+  }
+
+  async replace(write: TierWrite, over: Version | undefined): Promise<boolean> {
+    const connection = this.#connection;
+    return connection.call(async () => {
+      const batches = this.#batches([write], ({ version, value }) => [
+        packRedisValue(version, value),
+        expiry(this.#expiresAtOf(value)),
+        String(over ?? -1),
+      ]);
+      const { answer, nodes } = await this.#run(PUT_IF_HELD, batches);
+      if (this.#durable !== undefined) await confirmDurable(nodes, this.#durable);
+      const [reply] = answer;
+      if (reply !== 0 && reply !== 1) throw notUnderstood();
+      return reply === 1;
     });
   }
 

@@ -32,12 +32,14 @@ export class FenceSet {
   readonly #ofKeys: readonly OfKeys[];
   /** The newest fence of each tag. */
   readonly #ofTags: ReadonlyMap<string, number>;
+  readonly #newestOfTags: number;
   readonly #record = new RecordReader();
 
   constructor(fences: readonly Fence[]) {
     this.newest = newestFence(fences);
     this.#all = newestFence(fences.filter(({ kind }) => kind === 'all'));
     this.#ofKeys = fences.flatMap(fence => ofKeys(fence));
+    this.#newestOfTags = newestFence(fences.filter(({ kind }) => kind === 'tag'));
     this.#ofTags = new Map(
       fences.flatMap(({ kind, text, schema }) => (kind === 'tag' ? [[text, schema] as const] : [])),
     );
@@ -74,8 +76,16 @@ export class FenceSet {
     return this.#ofKeys.some(({ covers }) => covers(key, start, end));
   }
 
+  /** Whether the record is older than the fence of some tag: what is made in its place by then may have that tag. */
+  isBeforeTags(record: Uint8Array): boolean {
+    if (record.length <= RECORD_BYTES_MIN) return false;
+    return wordAt(record, RECORD_SCHEMA_OFFSET) < this.#newestOfTags;
+  }
+
   #isTagged(bytes: Uint8Array, start: number, end: number, schema: number): boolean {
     this.#record.reset(bytes, start, end - start);
+    // Nothing but a lease on what is to be made: any tag may be meant.
+    if (this.#record.freshUntil === 0) return schema < this.#newestOfTags;
     for (const tag of this.#record.tags()) if (schema < (this.#ofTags.get(tag) ?? 0)) return true;
     return false;
   }

@@ -82,6 +82,7 @@ describe('a file', () => {
         l1: { eviction: 'lru' },
         compressAbove: 4096,
         negativeTtl: '1h',
+        leaseTime: '0ms',
       },
     });
     expect(named(caches, 'results')).toEqual({
@@ -100,6 +101,7 @@ describe('a file', () => {
       eviction: 'lru',
       compressAbove: 4096,
       negativeTtlMs: 3_600_000,
+      leaseMs: 0,
     });
     // One fewer, one more.
     expect(caches.length).toBe(CACHES_STANDARD.length);
@@ -117,10 +119,11 @@ describe('a file', () => {
         "results":{"ttl":"5","l1":{"bytes":"1KiB","evicton":"lru"},"tagsMax":65},
         "plans":{"staleIfError":300,"compressAbove":"1B","prefix":"${'é'.repeat(33)}","enabled":"yes"},
         "popular":7,
-        "embeddings":{"l1":{"eviction":"random"},"negativeTtl":"2h","ttl":"0ms","prefix":"a*"}}}`),
+        "embeddings":{"l1":{"eviction":"random"},"negativeTtl":"2h","ttl":"0ms","prefix":"a*","leaseTime":"11m"}}}`),
     );
     expect(found.map(line => line.replace(/^f: /, '').split(' ')[0]).sort()).toEqual([
       'caches.embeddings.l1.eviction',
+      'caches.embeddings.leaseTime',
       'caches.embeddings.negativeTtl',
       'caches.embeddings.prefix',
       'caches.embeddings.ttl',

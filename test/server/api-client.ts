@@ -17,10 +17,11 @@ export type RequestBody = string | Uint8Array | Readable;
 
 export class ApiClient {
   readonly #port: number;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  readonly #agent: Agent;
 
-  constructor(port: number) {
+  constructor(port: number, maxSockets = 16) {
     this.#port = port;
+    this.#agent = new Agent({ keepAlive: true, maxSockets });
   }
 
   /** `path` goes out as it stands. Strings and bytes go with their length, streams in chunks. */

@@ -57,6 +57,24 @@ export function tierSuite(name: string, open: () => Promise<OpenTier>, keysMany 
       expect(bytes(await tier.getMany([storageKey(7, 'a')]))).toEqual(bytes([write('a', 6, 16).value]));
     });
 
+    it('replaces what it holds only where that is as expected, if servers share it', async () => {
+      const { replace } = tier;
+      if (replace === undefined) return expect(tier.name).toBe('lmdb');
+      const put = (version: number, over: number | undefined, size = 0) =>
+        replace.call(tier, write('a', version, size), over as Version | undefined);
+      expect(await put(5, 4)).toBe(false);
+      expect(await put(5, undefined)).toBe(true);
+      expect(await put(6, undefined)).toBe(false);
+      expect(await put(6, 4)).toBe(false);
+      expect(await put(7, 5, 8)).toBe(true);
+      expect(await put(8, 5)).toBe(false);
+      expect(bytes(await tier.getMany([storageKey(7, 'a')]))).toEqual(bytes([write('a', 7, 8).value]));
+      // Of many who replace the same, one does.
+      const outcomes = await Promise.all(Array.from({ length: 8 }, (_, n) => put(10 + n, 7)));
+      expect(outcomes.filter(isReplaced => isReplaced).length).toBe(1);
+      expect(await tier.putMany([write('a', 7)])).toEqual([10 + outcomes.indexOf(true)]);
+    });
+
     it('applies writes of one key within a call in order', async () => {
       expect(await tier.putMany([write('a', 2), write('a', 1), write('a', 3, 4), write('a', 3)])).toEqual([
         null,
