@@ -17,6 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   resolve: ['tiers', 'l1', 'lanes', 'views', 'observe', 'base'],
   tiers: ['views', 'observe', 'base'],
   l1: ['observe', 'base'],
+  caches: ['views', 'observe', 'base'],
   views: ['observe', 'base'],
   observe: ['base'],
   base: [],
@@ -24,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where the threads, the commands and the WebAssembly start: nobody imports these. */
 const ROOTS =
-  /^(src\/cli\.ts|src\/(l1|lookup)\/wasm\/(reader|gather)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
+  /^(src\/cli\.ts|src\/(l1|lookup|caches\/embeddings)\/wasm\/(reader|gather|score)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
 
 interface Source {
   readonly path: string;
