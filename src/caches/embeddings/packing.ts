@@ -13,9 +13,10 @@
  *
  * - float32: nothing.
  * - float16: an element is rounded to the nearest of 11 bits, so |x'_i - x_i| ≤ max(2^-11 |x_i|, 2^-25).
- *   Dot product, at worst: 2^-11 Σ|q_i x_i| + 2^-25 Σ|q_i|. Typically: errors are independent and as often above as below.
- *   One with exponent e is even over ± 2^(e-11), of deviation 2^(e-11)/√3; magnitudes spread evenly over the logarithm
- *   have a mean square of 3/(2 ln 2) × 4^e. So the deviation is 2^-11 / √(4.5 / ln 2) = 1.92e-4, of √Σ(q_i x_i)².
+ *   Dot product, at worst: 2^-11 Σ|q_i x_i| + 2^-25 Σ|q_i|. Typically: errors are independent, and as often above as below.
+ *   That of an element with exponent e is even over ± 2^(e-11), of deviation 2^(e-11)/√3, which is 1.41e-4 to 2.82e-4 of
+ *   the element. Magnitudes spread evenly over the logarithm have a mean square of 3/(2 ln 2) × 4^e: then the dot
+ *   product's deviation is 2^-11 / √(4.5 / ln 2) = 1.92e-4, of √Σ(q_i x_i)².
  *   Numbers from 65520 on in magnitude are too large and refused.
  * - int8: u is m / 127, rounded up to 17 bits so that each code times u is a float32 and nothing more is rounded, and
  *   at least 2^-126. The largest element becomes ± 127 (unless below 127 × 2^-126), and |x'_i - x_i| ≤ u / 2.

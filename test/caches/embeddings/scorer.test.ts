@@ -1,0 +1,176 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { PACKINGS, type Packing, pack, packedBytes, unpack } from '../../../src/caches/embeddings/packing.js';
+import { EmbeddingScorer } from '../../../src/caches/embeddings/scorer.js';
+import { METRICS, type Metric } from '../../../src/caches/embeddings/top-k.js';
+import { DIMENSIONS_MAX } from '../../../src/caches/embeddings/wasm/places.js';
+import { SEED, Seeded } from '../../base/seeded.js';
+import { exactScore } from './exact-scores.js';
+import { anyVector, normalVector } from './vectors.js';
+
+const CHECK = { numRuns: 500, seed: SEED };
+const scorer = new EmbeddingScorer();
+const ways = PACKINGS.flatMap(packing => METRICS.map(metric => ({ packing, metric })));
+
+/** A copy that begins `offset` bytes behind an address that is a multiple of 16, with other bytes on both sides. */
+function placed(payload: Uint8Array, offset: number): Uint8Array {
+  const isShared = offset % 2 === 1;
+  const memory = isShared ? new SharedArrayBuffer(payload.length + 48) : new ArrayBuffer(payload.length + 48);
+  new Uint8Array(memory).fill(0xff);
+  const view = new Uint8Array(memory, offset, payload.length);
+  view.set(payload);
+  return view;
+}
+
+/** Scores all, and compares each with the exact score of what its payload holds. */
+function compare(
+  packing: Packing,
+  metric: Metric,
+  query: Float32Array,
+  vectors: readonly Float32Array[],
+): void {
+  const format = { packing, dimensions: query.length };
+  const payloads = vectors.map((vector, n) => placed(pack(format, vector), n % 16));
+  const keys = payloads.map((_, n) => `key ${n}`);
+  const scored = scorer.best({ format, metric, query, k: keys.length }, { keys, payloads });
+  expect(scored).toMatchObject({ missing: 0, malformed: 0 });
+  expect(scored.matches.map(({ index }) => index).toSorted((a, b) => a - b)).toEqual([...keys.keys()]);
+  for (const { index, key, score } of scored.matches) {
+    expect(key).toBe(keys[index]);
+    const exact = exactScore(metric, query, unpack(format, payloads[index] ?? new Uint8Array()));
+    expect(Math.abs(score - exact.score)).toBeLessThanOrEqual(exact.tolerance);
+    if (metric === 'cosine') expect(Math.abs(score)).toBeLessThanOrEqual(1);
+  }
+}
+
+describe.each(ways)('$metric of $packing', ({ packing, metric }) => {
+  it('is that of whole numbers within the stated error, whatever the magnitudes', () => {
+    const property = fc.property(
+      fc.integer({ min: 1, max: 33 }).chain(dimensions =>
+        fc.record({
+          query: anyVector('float32', dimensions),
+          vectors: fc.array(anyVector(packing, dimensions), { minLength: 1, maxLength: 20 }),
+        }),
+      ),
+      ({ query, vectors }) => compare(packing, metric, query, vectors),
+    );
+    fc.assert(property, CHECK);
+  });
+
+  it.each([383, 384, 385, 1536, DIMENSIONS_MAX])('is so for ordinary vectors of %i', dimensions => {
+    const random = new Seeded(SEED + dimensions);
+    const vectors = Array.from({ length: 18 }, () => normalVector(random, dimensions));
+    compare(packing, metric, normalVector(random, dimensions), vectors);
+  });
+
+  it('has a score for exactly the payloads that can be unpacked, and none is NaN', () => {
+    const property = fc.property(
+      fc.integer({ min: 1, max: 12 }).chain(dimensions => {
+        const bytes = packedBytes({ packing, dimensions });
+        // Bytes of numbers that are not finite, often.
+        const byte = fc.oneof(fc.nat(255), fc.constantFrom(0x7c, 0x7f, 0x80, 0xff, 0xfc));
+        const payload = fc.array(byte, { minLength: bytes - 1, maxLength: bytes + 1 });
+        return fc.record({ query: anyVector('float32', dimensions), payload });
+      }),
+      ({ query, payload }) => {
+        const format = { packing, dimensions: query.length };
+        const payloads = [placed(Uint8Array.from(payload), payload[0]! % 16)];
+        const { matches, malformed } = scorer.best(
+          { format, metric, query, k: 1 },
+          { keys: ['a'], payloads },
+        );
+        expect(matches.length + malformed).toBe(1);
+        expect(matches.length === 1).toBe(canBeUnpacked(format, payloads[0]!));
+        for (const { score } of matches) expect(score).toSatisfy(Number.isFinite);
+      },
+    );
+    fc.assert(property, { ...CHECK, numRuns: 3_000 });
+  });
+});
+
+function canBeUnpacked(format: Parameters<typeof unpack>[0], payload: Uint8Array): boolean {
+  try {
+    unpack(format, payload);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('a scorer', () => {
+  const format = { packing: 'float32', dimensions: 2 } as const;
+  const payloadsOf = (...vectors: readonly (readonly number[])[]) =>
+    vectors.map(vector => pack(format, vector));
+
+  it('takes the cosine with a vector of zeros for 0', () => {
+    for (const packing of PACKINGS) {
+      const request = { format: { packing, dimensions: 2 }, metric: 'cosine', k: 9 } as const;
+      const payloads = [
+        [0, 0],
+        [-1, 0],
+        [1, 0],
+      ].map(vector => pack(request.format, vector));
+      const candidates = { keys: ['zeros', 'opposite', 'same'], payloads };
+      const scores = (query: readonly number[]) =>
+        scorer.best({ ...request, query }, candidates).matches.map(({ key, score }) => [key, score + 0]);
+      expect(scores([2, 0])).toEqual([
+        ['same', 1],
+        ['zeros', 0],
+        ['opposite', -1],
+      ]);
+      expect(scores([0, 0])).toEqual([
+        ['opposite', 0],
+        ['same', 0],
+        ['zeros', 0],
+      ]);
+    }
+    const foreign = { keys: ['no scale'], payloads: [Uint8Array.of(0, 0, 0, 0, 5, 5)] };
+    const request = {
+      format: { packing: 'int8', dimensions: 2 },
+      metric: 'cosine',
+      query: [1, 1],
+      k: 1,
+    } as const;
+    expect(scorer.best(request, foreign).matches).toEqual([{ key: 'no scale', index: 0, score: 0 }]);
+  });
+
+  it('gives the nearest first, equal ones by key', () => {
+    const candidates = {
+      keys: ['b', 'far', 'a', 'near'],
+      payloads: payloadsOf([0, 3], [30, 40], [3, 0], [1, 0]),
+    };
+    const { matches } = scorer.best({ format, metric: 'l2', query: [0, 0], k: 3 }, candidates);
+    expect(matches).toEqual([
+      { key: 'near', index: 3, score: 1 },
+      { key: 'a', index: 2, score: 3 },
+      { key: 'b', index: 0, score: 3 },
+    ]);
+  });
+
+  it('keeps what is far beyond float32, and what cancels out', () => {
+    const largest = 3.4028234663852886e38;
+    const candidates = { keys: ['a', 'b'], payloads: payloadsOf([largest, largest], [largest, -largest]) };
+    const { matches } = scorer.best({ format, metric: 'dot', query: [largest, largest], k: 2 }, candidates);
+    expect(matches.map(({ score }) => score)).toEqual([2 * largest * largest, 0]);
+  });
+
+  it('counts candidates that are missing or malformed, and needs none', () => {
+    const request = { format, metric: 'dot', query: [1, 1], k: 5 } as const;
+    const infinite = Uint8Array.of(0, 0, 0x80, 0x7f, 0, 0, 0, 0);
+    const payloads = [undefined, ...payloadsOf([1, 2]), new Uint8Array(), new Uint8Array(9), infinite];
+    const scored = scorer.best(request, { keys: ['a', 'b', 'c', 'd', 'e'], payloads });
+    expect(scored).toEqual({ matches: [{ key: 'b', index: 1, score: 3 }], missing: 1, malformed: 3 });
+    expect(scorer.best(request, { keys: [], payloads: [] })).toEqual({
+      matches: [],
+      missing: 0,
+      malformed: 0,
+    });
+  });
+
+  it('refuses a query of other dimensions, or with an element that is not finite', () => {
+    for (const query of [[1], [1, 2, 3], [Number.NaN, 1], [1, Infinity], [1e39, 1]]) {
+      const ask = () => scorer.best({ format, metric: 'dot', query, k: 1 }, { keys: [], payloads: [] });
+      expect(ask).toThrow(expect.objectContaining({ code: 'invalid-record' }));
+    }
+  });
+});
