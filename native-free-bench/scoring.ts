@@ -40,10 +40,12 @@ class TypedArrayScorer {
   readonly #scale = new Float32Array(this.#bytes.buffer, 0, 1);
   readonly #halfValues = Float32Array.from({ length: 2 ** 16 }, (_, half) => float16Value(half));
   readonly #query = new Float32Array(SIZES.dimensions);
+  readonly #top = new TopK();
 
   best({ format, metric, query, k }: ScoreRequest, { keys, payloads }: Candidates): Scored {
     this.#query.set(query);
-    const top = new TopK(metric, k);
+    const top = this.#top;
+    top.begin(metric, k);
     for (let index = 0; index < keys.length; index++) {
       this.#take(format.packing, payloads[index] ?? new Uint8Array());
       top.offer(this.#score(metric), keys[index] ?? '', index);

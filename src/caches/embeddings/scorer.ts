@@ -78,6 +78,7 @@ export class EmbeddingScorer {
   readonly #code: ScoreCode;
   readonly #query: Float64Array;
   readonly #memory: Uint8Array;
+  readonly #top = new TopK();
 
   constructor() {
     this.#code = new WebAssembly.Instance(new WebAssembly.Module(code)).exports as ScoreCode;
@@ -95,7 +96,8 @@ export class EmbeddingScorer {
     const squares = this.#takeQuery(query);
     const [packing, metricNumber] = [PACKING_NUMBERS[format.packing], METRIC_NUMBERS[metric]];
     const bytes = packedBytes(format);
-    const top = new TopK(metric, Math.max(1, Math.min(k, keys.length)));
+    const top = this.#top;
+    top.begin(metric, Math.max(1, Math.min(k, keys.length)));
     let missing = 0;
     let malformed = 0;
     for (let index = 0; index < keys.length; index++) {

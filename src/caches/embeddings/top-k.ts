@@ -1,7 +1,8 @@
 /**
  * The best k of many scores, in a total order, so that neither the order of the candidates nor how they were divided
  * among lanes changes an answer: the better score first, of equal scores the smaller key (by UTF-16 code units), of equal
- * keys the smaller index. A heap of k places with the last of them on top; nothing is allocated while scores are offered.
+ * keys the smaller index. A heap of k places with the last of them on top; nothing is allocated while scores are offered. It is kept from one question
+ * to the next, as V8 discards code made for objects of which a garbage collection found none.
  */
 
 export const METRICS = ['dot', 'cosine', 'l2'] as const;
@@ -16,15 +17,19 @@ export interface Match {
 }
 
 export class TopK {
-  readonly #sign: 1 | -1;
-  readonly #scores: Float64Array;
-  readonly #indexes: Int32Array;
-  readonly #keys: string[] = [];
+  #sign: 1 | -1 = 1;
+  #k = 0;
   #size = 0;
+  #scores = new Float64Array(0);
+  #indexes = new Int32Array(0);
+  readonly #keys: string[] = [];
 
-  /** @param k at least 1. */
-  constructor(metric: Metric, k: number) {
+  /** Holds none from now on, and at most `k`, at least 1. */
+  begin(metric: Metric, k: number): void {
     this.#sign = metric === 'l2' ? -1 : 1;
+    this.#k = k;
+    this.#size = 0;
+    if (k <= this.#scores.length) return;
     this.#scores = new Float64Array(k);
     this.#indexes = new Int32Array(k);
   }
@@ -32,7 +37,7 @@ export class TopK {
   /** @param score finite. */
   offer(score: number, key: string, index: number): void {
     const size = this.#size;
-    if (size < this.#scores.length) {
+    if (size < this.#k) {
       this.#size = size + 1;
       this.#rise(size, score, key, index);
     } else if (this.#isBefore(score, key, index, 0)) this.#sink(size, score, key, index);

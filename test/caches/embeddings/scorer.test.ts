@@ -134,6 +134,25 @@ describe('a scorer', () => {
     expect(scorer.best(request, foreign).matches).toEqual([{ key: 'no scale', index: 0, score: 0 }]);
   });
 
+  it('has no cosine beyond 1, however sums are rounded', () => {
+    const random = new Seeded(SEED);
+    for (let round = 0; round < 200; round++) {
+      const query = normalVector(random, 100);
+      const payloads = [query, query.map(element => -element)].map(vector =>
+        pack({ packing: 'float32', dimensions: 100 }, vector),
+      );
+      const request = {
+        format: { packing: 'float32', dimensions: 100 },
+        metric: 'cosine',
+        query,
+        k: 2,
+      } as const;
+      const { matches } = scorer.best(request, { keys: ['same', 'opposite'], payloads });
+      expect(matches.map(({ key }) => key)).toEqual(['same', 'opposite']);
+      for (const { score } of matches) expect(Math.abs(score)).toBeLessThanOrEqual(1);
+    }
+  });
+
   it('gives the nearest first, equal ones by key', () => {
     const candidates = {
       keys: ['b', 'far', 'a', 'near'],
