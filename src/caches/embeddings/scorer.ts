@@ -1,12 +1,13 @@
 /**
- * Scores a query against packed vectors where they lie, and keeps the best: copies the candidates, a block at a time, into
- * the memory of `wasm/score.ts`, which computes in float64 (2 elements an instruction).
+ * Scores a query against packed vectors in the thread that has them, and keeps the best: copies one candidate after the
+ * other into the memory of `wasm/score.ts`, which computes in float64, two elements an instruction.
  *
  * A score is that of the query and the unpacked vector, but for rounding: with ε = 2^-53 and N dimensions, a dot product
- * is within (N + 2) ε Σ|q_i x_i| of the exact one, a distance within (N + 6) ε of itself, and a cosine within (2 N + 8) ε. What
- * packing has lost comes on top (`packing.ts`). The cosine with a vector of zeros is 0.
+ * is within (N + 2) ε Σ|q_i x_i| of the exact one, a distance within (N + 6) ε of itself, and a cosine within (2 N + 8) ε.
+ * What packing has lost comes on top (`packing.ts`). The cosine with a vector of zeros is 0.
  *
- * Beside the same sums over typed arrays, in turn in one run, 1,000 candidates × 384: LATER.
+ * 1,000 candidates × 384, by `native-free-bench/scoring.ts`: p50 0.10 to 0.21 ms by packing and metric, 0.12 to 0.23 ms from
+ * shared memory; in turn with it, over typed arrays, 0.32 to 1.03 ms. Sixteen candidates a call were no faster than one.
  */
 import { readFileSync } from 'node:fs';
 import { assert } from '../../base/assert.js';
@@ -106,7 +107,7 @@ export class EmbeddingScorer {
       else if (payload.length !== bytes) malformed++;
       else {
         // Copies from shared memory go by words only where both sides are equally aligned: 1,000 × 384 float32s
-        // at any alignment were scored in 0.14 ms so, in 0.44 ms without.
+        // at any alignment take 0.15 ms so, and took 0.44 ms without.
         const at = places.CANDIDATE_AT + (payload.byteOffset % ALIGNMENT);
         this.#memory.set(payload, at);
         const score = this.#code.score(packing, metricNumber, dimensions, squares, at);
