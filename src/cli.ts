@@ -7,10 +7,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { CliError } from './cli/client.js';
 import { type GetOptions, get } from './cli/get.js';
 import { type LoadOptions, load } from './cli/load.js';
-import { optionsText } from './cli/print-options.js';
+import { cachesText, optionsText } from './cli/print-options.js';
 import { type Config, ConfigError, type Given, optionRows, readConfig } from './config.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
@@ -85,8 +86,14 @@ program
   });
 
 withServerOptions(
-  program.command('config').description('print every option with its value, default, limit and meaning'),
-).action((flags: Given) => void process.stdout.write(optionsText(readConfig(process.env, flags))));
+  program
+    .command('config')
+    .description('print every option with its value, default, limit and meaning, and the named caches'),
+).action((flags: Given) => {
+  const config = readConfig(process.env, flags);
+  const definitions = readDefinitionsFile(config.configFile);
+  process.stdout.write(`${optionsText(config)}\n${cachesText(definitions)}`);
+});
 
 withServerOptions(
   program
@@ -115,7 +122,8 @@ program.parseAsync().catch((error: unknown) => {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
     return;
   }
-  if (!(error instanceof CliError || error instanceof ConfigError)) throw error;
+  const isTold = [CliError, ConfigError, DefinitionsFileError].some(kind => error instanceof kind);
+  if (!isTold || !(error instanceof Error)) throw error;
   process.stderr.write(`headrace: ${error.message}\n`);
   process.exitCode = 2;
 });

@@ -80,6 +80,11 @@ const OPTIONS = {
     '',
     'bearer token that the admin port asks for, but for /livez and /readyz; empty: none',
   ),
+  configFile: option(
+    text,
+    '',
+    'JSON file that changes, adds or removes named caches, read at start; empty: those that come configured',
+  ),
   dataDir: option(required, './data', 'directory of the embedded store'),
   front: option(
     oneOf('auto', 'uws', 'node'),
@@ -116,7 +121,7 @@ const OPTIONS = {
   ),
   headerBytesMax: option(bytes('1KiB', '64KiB'), 16 * 2 ** 10, 'request line and headers; passed: 431'),
   pathBytesMax: option(bytes('64B', '16KiB'), 4096, 'path and query; passed: 414'),
-  viewsMax: option(integer(1, 1000), 256, 'views; passed: 429'),
+  viewsMax: option(integer(1, 950), 256, 'views; passed: 429'),
   connectionsMax: option(
     integer(1, 1_000_000),
     10_000,

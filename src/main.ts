@@ -8,27 +8,20 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
+import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
+import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
+import { entryViewOf } from './caches/entry-view.js';
 import { type Config, recordStoreOf } from './config.js';
+import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
-import { errorAnswers } from './front/answer-error.js';
 import type { Front, FrontLimits } from './front/front.js';
-import { invalidateHandlers } from './front/invalidate-handler.js';
-import { loadHandlers } from './front/load-handler.js';
-import { lookupHandlers } from './front/lookup-handler.js';
 import { openFront } from './front/open-front.js';
-import { recordHandlers } from './front/record-handlers.js';
-import { routesOf } from './front/routes.js';
-import { viewHandlers } from './front/view-handlers.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
-import { TableReader } from './l1/table-reader.js';
 import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
-import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { shareL1 } from './lookup/l1-shares.js';
-import { LookupAnswer } from './lookup/lookup-answer-columns.js';
-import { RecordStore } from './lookup/record-store.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
@@ -36,7 +29,7 @@ import { Untold, untoldMemory } from './resolve/untold.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { firstRefresh, refresher } from './views/refresher.js';
-import { ViewRegistry } from './views/registry.js';
+import { slotsOf, ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
 export class StartError extends Error {
@@ -54,8 +47,6 @@ const LANE_WORKER = new URL('../workers/lane.js', import.meta.url);
 const ADMIN_CONNECTIONS_MAX = 100;
 /** A circuit breaker each for Redis and MongoDB. */
 const BREAKERS = 2;
-/** Lookups that wait for lanes at once without memory being made for them. */
-const LOOKUP_ANSWERS = 8;
 /** What closing may take when requests have used up the shutdown timeout. */
 const CLOSE_MS_MIN = 500;
 const PORT_OPTIONS = {
@@ -105,8 +96,9 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
   try {
+    const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config);
+    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
@@ -115,11 +107,13 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
-    const views = await openViews(config, table, lanes);
+    const views = await openViews(config, definitions, table, lanes);
     const { refresh, stop: stopRefreshing } = refresher(views, log);
     onViewsChanged = refresh;
+    // A store that is away does not keep a server from starting that remembers its views.
+    await views.declareBuiltIn().catch(refresh);
     closers.push(stopRefreshing);
-    const handler = dataHandler(config, log, table, lanes, views);
+    const handler = dataHandler({ config, log, table, lanes, views, definitions });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -161,11 +155,13 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
     for (const close of closers.reverse()) await close();
-    throw error instanceof DataDirError ? new StartError(error.message) : error;
+    const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
+    throw isTold ? new StartError(error.message) : error;
   }
 }
 
-function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHandle {
+/** @param slots for the views of clients and the built-in ones. */
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): TableHandle {
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
@@ -173,7 +169,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes, viewsMax }: Config): TableHan
       bytes: l1Bytes,
       recordBytes: l1RecordBytes,
       lanes,
-      caches: viewsMax,
+      caches: slots,
       buffers: LOOKUP_ANSWERS,
     });
     return createTable(shape, { nowMs: Date.now(), hashKey });
@@ -194,7 +190,7 @@ function sharedStores(config: Config): SharedStores {
     mongodbTimeoutMs: config.mongodbTimeout,
     storeTimeoutMs: config.storeTimeout,
     slowCommandMs: config.slowCommand,
-    viewsMax,
+    catalogViewsMax: viewsMax + CACHE_LIMITS.caches,
     breaker: { failuresMax: breakerFailures, halfOpenAfterMs: breakerHalfOpen },
     breakers: breakerMemory(BREAKERS),
     untold: untoldMemory(config.lanes),
@@ -249,7 +245,7 @@ async function openLanes(
       bytesMax: config.queueBytesMax,
       onExited: lane => {
         releaseLane(table, lane);
-        followNoMore(config, workerData, lane);
+        followNoMore(workerData, lane);
       },
       onEvent: event => {
         warming.take(event);
@@ -267,7 +263,7 @@ async function openLanes(
 }
 
 /** Until a lane has another thread, nobody follows what other servers change of its records: they go in time, if it has none. */
-function followNoMore({ viewsMax }: Config, { table, shared }: LaneWorkerData, lane: number): void {
+function followNoMore({ table, shared }: LaneWorkerData, lane: number): void {
   // Where Redis does not tell, no copy lives longer in any case.
   if (shared.redisUrl === '') return;
   const untold = new Untold(shared.untold, lane);
@@ -275,7 +271,7 @@ function followNoMore({ viewsMax }: Config, { table, shared }: LaneWorkerData, l
   const emptyL1 = () => {
     if (!untold.endOf(sinceMs)) return;
     const caches = new Caches(table);
-    for (let slot = 0; slot < viewsMax; slot++) caches.raiseEpoch(slot);
+    for (let slot = 0; slot < caches.slots; slot++) caches.raiseEpoch(slot);
   };
   const leftMs = Math.min(shared.staleMaxMs, sinceMs + shared.staleMaxMs - Date.now());
   if (leftMs <= 0) emptyL1();
@@ -283,10 +279,16 @@ function followNoMore({ viewsMax }: Config, { table, shared }: LaneWorkerData, l
 }
 
 /** @throws StartError when there are more than L1 has room for. */
-async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes): Promise<ViewRegistry> {
+async function openViews(
+  { viewsMax }: Config,
+  definitions: readonly CacheDefinition[],
+  table: TableHandle,
+  lanes: Lanes,
+): Promise<ViewRegistry> {
   const caches = new Caches(table);
   const views = new ViewRegistry({
     viewsMax,
+    builtIn: definitions.map(entryViewOf),
     catalogedViews: () => lanes.catalogedViews(),
     createView: (draft, uidMin) => lanes.createView(draft, uidMin),
     changeView: view => lanes.changeView(view),
@@ -296,11 +298,11 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
       await lanes.forget(view);
       caches.raiseEpoch(view.slot);
     },
-    changed: () => shareL1(caches, views.list(), viewsMax),
+    changed: () => shareL1(caches, views.all(), caches.slots),
   });
   try {
     await firstRefresh(views);
-    shareL1(caches, views.list(), viewsMax);
+    shareL1(caches, views.all(), caches.slots);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const isAway = error instanceof HeadraceError && error.code === 'unavailable';
@@ -309,45 +311,6 @@ async function openViews({ viewsMax }: Config, table: TableHandle, lanes: Lanes)
     );
   }
   return views;
-}
-
-function dataHandler(config: Config, log: Log, table: TableHandle, lanes: Lanes, views: ViewRegistry) {
-  const { bodyBytesMax, lineBytesMax, deadline } = config;
-  const store = new RecordStore({
-    table: new TableReader(table, readerOfFront(config.lanes)),
-    lanes,
-    clock: systemClock,
-    deadlineMs: deadline,
-  });
-  const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
-  const shared = { store, bodyBytesMax, answerError };
-  return routesOf(
-    {
-      record: recordHandlers(shared),
-      records: loadHandlers({ store, lineBytesMax, answerError }),
-      lookup: lookupHandlers({
-        ...shared,
-        answers: lookupAnswers(table, config),
-        isDeclared: ({ name, uid }) => views.get(name)?.uid === uid,
-      }),
-      invalidate: invalidateHandlers(shared),
-      ...viewHandlers({ views, bodyBytesMax, answerError }),
-    },
-    name => views.get(name),
-  );
-}
-
-/** Each with a buffer beside the table. */
-function lookupAnswers(table: TableHandle, { lanes }: Config): LookupAnswer[] {
-  return Array.from(
-    { length: LOOKUP_ANSWERS },
-    (_, buffer) => new LookupAnswer(undefined, new ColumnGatherer(table, readerOfFront(lanes), buffer)),
-  );
-}
-
-/** Each lane's thread has the reader of its number. */
-function readerOfFront(lanes: number): number {
-  return lanes;
 }
 
 function frontLimits(config: Config): FrontLimits {

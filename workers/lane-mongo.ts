@@ -6,7 +6,13 @@ import { guarded, type LaneTiersOptions, type Stored } from './lane-store.js';
 
 export function openMongo(options: LaneTiersOptions): Stored & { readonly mongoCatalog: MongoCatalog } {
   const { data, inspector, notify } = options;
-  const { mongodbUrl, mongodbTimeoutMs, storeTimeoutMs, slowCommandMs, viewsMax } = data.shared;
+  const {
+    mongodbUrl,
+    mongodbTimeoutMs,
+    storeTimeoutMs,
+    slowCommandMs,
+    catalogViewsMax: viewsMax,
+  } = data.shared;
   const connection = new MongoConnection({
     url: mongodbUrl,
     slowMs: slowCommandMs,

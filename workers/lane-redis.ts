@@ -22,7 +22,7 @@ export function openRedis(
   isRecord: boolean,
 ): Stored & { readonly follow: Follow } {
   const { data, lane, inspector, notify } = options;
-  const { redisUrl, redisTimeoutMs, storeTimeoutMs, viewsMax } = data.shared;
+  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogViewsMax: viewsMax } = data.shared;
   const target = parseRedisUrl(redisUrl);
   if (typeof target === 'string') throw new HeadraceError('unavailable', `HEADRACE_REDIS_URL ${target}`);
   const connect = (name: string) =>

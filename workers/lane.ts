@@ -22,6 +22,7 @@ import {
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts } from '../src/resolve/coherence.js';
+import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
 import { DONE, LaneService } from '../src/resolve/lane-service.js';
@@ -107,6 +108,10 @@ async function open(
   const { tombstoneTtlMs } = data;
   const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
 
+  const record = levels.at(-1)?.tier;
+  assert(record !== undefined, 'there is a store of record');
+  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+
   const warmth = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);
   const timers = [
     setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref(),
@@ -127,13 +132,8 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    catalog,
-    reads,
-    writes,
-    flights,
+    ...{ catalog, reads, writes, eraser, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
-    pause: nextTurn,
-    close,
   });
 }
 

@@ -38,7 +38,8 @@ export class ManualClock implements Clock {
 }
 
 const HYBRID_EPOCH_MS = Date.UTC(2020, 0, 1);
-const COUNTER_SPAN = 4096;
+/** So many versions the hybrid clock has for each millisecond. */
+export const VERSIONS_PER_MS = 4096;
 
 export function isVersion(value: number): value is Version {
   return Number.isSafeInteger(value) && value >= 0;
@@ -54,14 +55,14 @@ export class HybridClock {
   }
 
   next(): Version {
-    const wall = Math.max(0, this.#clock.now() - HYBRID_EPOCH_MS) * COUNTER_SPAN;
+    const wall = Math.max(0, this.#clock.now() - HYBRID_EPOCH_MS) * VERSIONS_PER_MS;
     this.#last = Math.max(this.#last + 1, wall);
     return this.#last as Version;
   }
 
   /** A version from another clock was met: the next one given is above it, unless that clock is over an hour ahead. */
   seen(version: Version): void {
-    const ceiling = Math.max(0, this.#clock.now() - HYBRID_EPOCH_MS + 3_600_000) * COUNTER_SPAN;
+    const ceiling = Math.max(0, this.#clock.now() - HYBRID_EPOCH_MS + 3_600_000) * VERSIONS_PER_MS;
     if (version > this.#last && version <= ceiling) this.#last = version;
   }
 }

@@ -5,6 +5,8 @@
 import { HeadraceError } from './errors.js';
 
 export const ID_BYTES_MAX = 512;
+/** Before the id in a storage key. */
+export const VIEW_UID_BYTES = 4;
 
 /** @throws HeadraceError `bad-id` unless the id is 1 to 512 bytes of well-formed UTF-8. */
 export function checkId(id: string): void {
@@ -36,6 +38,13 @@ export function storageKeyOfBytes(viewUid: number, id: Uint8Array): Buffer {
   key.writeUInt32BE(viewUid, 0);
   key.set(id, 4);
   return key;
+}
+
+/** What the storage keys of a view begin with, and no others. */
+export function viewPrefix(viewUid: number): Buffer {
+  const prefix = Buffer.alloc(4);
+  prefix.writeUInt32BE(viewUid);
+  return prefix;
 }
 
 export function viewUidOfStorageKey(key: Uint8Array): number {

@@ -69,6 +69,13 @@ export interface Tier {
   discardMany?(reads: readonly TierRead[]): Promise<void>;
 
   /**
+   * Of stores of record: the keys of a view, some at a time, in no order. Each that is there from the beginning to the
+   * end is given, and may be given twice.
+   * @throws HeadraceError `unavailable`; it is over then.
+   */
+  keysOf?(viewUid: number): AsyncIterable<readonly Uint8Array[]>;
+
+  /**
    * Of tiers that may hang: resolves when the tier is there, at the least cost, beside what else is under way. Given up
    * when the signal says so; it may then end at any time, in any way.
    */

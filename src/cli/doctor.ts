@@ -3,6 +3,7 @@
  * change. It changes nothing itself. Parts are looked at beside each other, the checks of one part in turn; each check
  * has a time limit, and a server that is silent is a problem like any other.
  */
+import { DefinitionsFileError, readDefinitionsFile } from '../caches/definitions-file.js';
 import {
   type Config,
   ConfigError,
@@ -48,7 +49,20 @@ function configuration(config: Config): readonly Finding[] {
   const values = printConfig(config);
   const changed = optionRows.filter(({ name, standard }) => values.get(name) !== standard).length;
   const says = `${changed} of ${optionRows.length} are not the default`;
-  return [{ part: 'configuration', check: 'options', status: 'ok', says }];
+  return [{ part: 'configuration', check: 'options', status: 'ok', says }, ...caches(config)];
+}
+
+/** Without a file there is nothing to check. */
+function caches({ configFile }: Config): readonly Finding[] {
+  const finding = { part: 'configuration', check: 'caches' };
+  try {
+    const says = `${readDefinitionsFile(configFile).length} in ${configFile}`;
+    return configFile === '' ? [] : [{ ...finding, status: 'ok', says }];
+  } catch (error) {
+    if (!(error instanceof DefinitionsFileError)) throw error;
+    const change = 'correct the file that HEADRACE_CONFIG_FILE names';
+    return error.message.split('\n').map(says => ({ ...finding, status: 'problem', says, change }));
+  }
 }
 
 function partsOf(config: Config): Promise<readonly Finding[]>[] {

@@ -6,6 +6,9 @@ const PROBLEM_PREFIX = 'urn:headrace:problem:';
 
 /** A request that the cache passes on because of its method: writes, loads, declarations, invalidations. */
 export const FORWARDED: Headers = ['cache-status', 'headrace; fwd=method'];
+/** The same of an entry of a cache, which keeps it or, being switched off, does not. */
+export const STORED: Headers = ['cache-status', 'headrace; fwd=method; stored'];
+export const UNSTORED: Headers = ['cache-status', 'headrace; fwd=method; stored=?0'];
 /** The list of views and their definitions, which are not cached. */
 export const BYPASSED: Headers = ['cache-status', 'headrace; fwd=bypass'];
 

@@ -26,6 +26,9 @@ export interface Exchange {
   /** Value of a header by its lower-case name, '' when absent. Only until the handler returns. */
   header(name: string): string;
 
+  /** The same of a header that is a list, and may come in several lines: all of them, with a comma between. */
+  headerList(name: string): string;
+
   /**
    * Keeps this exchange beyond the handler's return, and returns it. `onAbort` is called when the client goes away
    * unanswered. What needs the body must be called before the handler returns.

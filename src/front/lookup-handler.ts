@@ -23,7 +23,7 @@ export interface LookupHandlerOptions {
   readonly isDeclared: (view: View) => boolean;
 }
 
-const ALL_HITS = 'headrace; hit; detail=L1';
+export const ALL_HITS = 'headrace; hit; detail=L1';
 
 export function lookupHandlers(options: LookupHandlerOptions): RouteHandlers['lookup'] {
   const handler = new LookupHandler(options);
@@ -92,7 +92,8 @@ class LookupHandler {
   }
 }
 
-function missStatus({ failure }: LookupMisses): string {
+/** Some were asked of the lanes. */
+export function missStatus({ failure }: LookupMisses): string {
   const detail = failure === undefined ? 'L3' : failure.code;
   return `headrace; fwd=partial; detail=${detail}`;
 }

@@ -99,6 +99,11 @@ export class NodeExchange implements Exchange {
     return Array.isArray(value) ? (value[0] ?? '') : (value ?? '');
   }
 
+  headerList(name: string): string {
+    assert(this.#inHandler, 'headers can be read only until the handler returns');
+    return this.#req.headersDistinct[name]?.join(', ') ?? '';
+  }
+
   later(onAbort?: () => void): Exchange {
     this.#keep();
     if (onAbort !== undefined) this.#onAbort = onAbort;

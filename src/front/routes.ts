@@ -2,26 +2,34 @@
  * The data plane's paths, and who answers each. A hit's path is decided by a few comparisons from left to right; no
  * table of patterns is walked.
  */
-import { HeadraceError, problemOf } from '../base/errors.js';
-import { idProblem } from '../base/keys.js';
+import { HeadraceError } from '../base/errors.js';
+import type { CacheDefinition } from '../caches/definition.js';
 import type { View } from '../views/schema.js';
+import { CACHE_PREFIX, type CacheRouteHandlers, cacheRoutesOf } from './cache-routes.js';
 import type { Exchange, Handler } from './front.js';
-import { readQuery } from './query.js';
+import { allowed, decode, handlerOf, idOf, refuse, refuseQuery, unknownPath } from './route-parts.js';
 
 /** One method on each kind of path; a missing one is answered with 405. */
-export interface RouteHandlers {
+export interface RouteHandlers extends CacheRouteHandlers {
   readonly record: Readonly<Record<string, (exchange: Exchange, view: View, id: string) => void>>;
   readonly records: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
   readonly lookup: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
   readonly invalidate: Readonly<Record<string, (exchange: Exchange, view: View) => void>>;
   readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
   readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
+  readonly caches: Readonly<Record<string, (exchange: Exchange) => void>>;
 }
 
 const VIEWS = '/v1/views';
 const PREFIX = '/v1/views/';
+const CACHES = '/v1/caches';
 
-export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => View | undefined): Handler {
+export interface Names {
+  readonly viewNamed: (name: string) => View | undefined;
+  readonly cacheNamed: (name: string) => CacheDefinition | undefined;
+}
+
+export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Names): Handler {
   const methods = {
     record: allowed(handlers.record),
     records: allowed(handlers.records),
@@ -29,7 +37,10 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     invalidate: allowed(handlers.invalidate),
     view: allowed(handlers.view),
     views: allowed(handlers.views),
+    caches: allowed(handlers.caches),
   };
+
+  const onCache = cacheRoutesOf(handlers, cacheNamed);
 
   function onView(exchange: Exchange, path: string): void {
     const slash = path.indexOf('/', PREFIX.length);
@@ -56,15 +67,21 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
     return handler(exchange, known(view, name));
   }
 
+  function onList(exchange: Exchange, kind: 'views' | 'caches'): void {
+    const handler = handlerOf(handlers[kind], exchange.method);
+    if (handler === undefined) return refuse(exchange, methods[kind]);
+    refuseQuery(exchange);
+    return handler(exchange);
+  }
+
   return exchange => {
     const path = exchange.path;
     try {
       if (path.startsWith(PREFIX)) return onView(exchange, path);
-      if (path !== VIEWS) return unknownPath(exchange);
-      const handler = handlerOf(handlers.views, exchange.method);
-      if (handler === undefined) return refuse(exchange, methods.views);
-      refuseQuery(exchange);
-      handler(exchange);
+      if (path.startsWith(CACHE_PREFIX)) return onCache(exchange, path);
+      if (path === VIEWS) return onList(exchange, 'views');
+      if (path === CACHES) return onList(exchange, 'caches');
+      unknownPath(exchange);
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;
       exchange.fail(error.problem());
@@ -72,47 +89,7 @@ export function routesOf(handlers: RouteHandlers, viewNamed: (name: string) => V
   };
 }
 
-/** A method is any word on the wire: `constructor` is none of ours. */
-function handlerOf<H>(handlers: Readonly<Record<string, H>>, method: string): H | undefined {
-  return Object.hasOwn(handlers, method) ? handlers[method] : undefined;
-}
-
-function allowed(handlers: Readonly<Record<string, unknown>>): string {
-  return Object.keys(handlers).join(', ');
-}
-
-function refuse(exchange: Exchange, methods: string): void {
-  const detail = `${exchange.method} is not allowed here, but ${methods}`;
-  exchange.fail(problemOf('method-not-allowed', detail), ['allow', methods]);
-}
-
-/** Reading a record and loading have parameters, and check them. */
-function refuseQuery(exchange: Exchange): void {
-  readQuery(exchange.query, []);
-}
-
-function unknownPath(exchange: Exchange): void {
-  exchange.fail(problemOf('not-found', `there is nothing at ${exchange.path.slice(0, 200)}`));
-}
-
 function known(view: View | undefined, name: string): View {
   if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
   return view;
-}
-
-/** An id with a `/` in it may come as `%2F` or plain. */
-function idOf(encoded: string): string {
-  const id = decode(encoded);
-  const problem = idProblem(id);
-  if (problem !== undefined) throw new HeadraceError('bad-id', problem);
-  return id;
-}
-
-function decode(encoded: string): string {
-  if (!encoded.includes('%')) return encoded;
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    throw new HeadraceError('bad-encoding', `'${encoded.slice(0, 100)}' is not percent-encoded UTF-8`);
-  }
 }

@@ -104,6 +104,15 @@ export class UwsExchange implements Exchange {
     return this.#req.getHeader(name);
   }
 
+  headerList(name: string): string {
+    assert(this.#req !== undefined, 'headers can be read only until the handler returns');
+    const lines: string[] = [];
+    this.#req.forEach((line, value) => {
+      if (line === name) lines.push(value);
+    });
+    return lines.join(', ');
+  }
+
   later(onAbort?: () => void): Exchange {
     this.#keep();
     if (onAbort !== undefined) this.#onAbort = onAbort;

@@ -56,6 +56,11 @@ export class Caches {
     this.#view = new TableView(handle);
   }
 
+  /** How many caches there may be. */
+  get slots(): number {
+    return this.#view.shape.caches;
+  }
+
   /** Bytes that budgets may promise together. */
   get budgetBytesMax(): number {
     const { shards, segments, segmentBytes } = this.#view.shape;

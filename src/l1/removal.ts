@@ -17,18 +17,17 @@ import {
 import type { Reclaimer } from './reclaim.js';
 import type { Shard } from './shard.js';
 
-/**
- * The key is `bytes[keyStart, keyEnd)`, the value `bytes[valueStart, valueEnd)`; valid during the call. `isUsed`: it was
- * read since it came, as far as eviction knows.
- */
-export type RemovalTest = (
+/** The key is `bytes[keyStart, keyEnd)`, the value `bytes[valueStart, valueEnd)`; valid during the call. */
+export type RecordTest = (
   bytes: Uint8Array,
   keyStart: number,
   keyEnd: number,
   valueStart: number,
   valueEnd: number,
-  isUsed: boolean,
 ) => boolean;
+
+/** `isUsed`: the record was read since it came, as far as eviction knows. */
+export type RemovalTest = (...record: [...Parameters<RecordTest>, isUsed: boolean]) => boolean;
 
 export class Removal {
   /** Records removed so far. */

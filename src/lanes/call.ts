@@ -8,6 +8,7 @@ import type {
   ControlReply,
   ControlTask,
   IngestOp,
+  PutEntryOp,
   PutOp,
   ReadOp,
   RemoveOp,
@@ -17,7 +18,7 @@ import type { PackedRows } from './packed-rows.js';
 
 /** A put's place in the task's `bodies` is known when it is packed. */
 export interface WriteRequest {
-  readonly op: Omit<PutOp, 'start' | 'end'> | RemoveOp | IngestOp;
+  readonly op: Omit<PutOp, 'start' | 'end'> | Omit<PutEntryOp, 'start' | 'end'> | RemoveOp | IngestOp;
   readonly body: Uint8Array | undefined;
 }
 

@@ -8,6 +8,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
@@ -16,6 +17,7 @@ import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
+  type Erasure,
   errorOf,
   type IngestResult,
   type Invalidation,
@@ -138,6 +140,21 @@ export class Lanes {
     return result.put;
   }
 
+  /** Writes an entry of a named cache. `payload` must stay as it is until the write is answered. */
+  async writeEntry(
+    lane: number,
+    view: View,
+    id: string,
+    head: EntryHead,
+    payload: Uint8Array,
+    deadlineMs: number,
+  ): Promise<PutResult> {
+    const op = { kind: 'put-entry', viewUid: view.uid, id, head, deadlineMs } as const;
+    const result = await this.#write(lane, { op, body: payload }, payload.byteLength + id.length);
+    assert(result.kind === 'put', 'a put is answered as one');
+    return result.put;
+  }
+
   /** Deletes the record; also where there is none, so that older writes stay out. */
   async remove(lane: number, view: View, id: string, deadlineMs: number): Promise<PutResult> {
     const op = { kind: 'remove', viewUid: view.uid, id, deadlineMs } as const;
@@ -165,8 +182,17 @@ export class Lanes {
   }
 
   /** Drops cached copies in all lanes: how many. */
-  async invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
-    const replies = await this.#controlAll({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
+  invalidate(view: View, spec: Invalidation, deadlineMs: number): Promise<number> {
+    return this.#count({ kind: 'invalidate', viewUid: view.uid, spec }, deadlineMs);
+  }
+
+  /** Deletes entries of a named cache in all lanes: how many. */
+  erase(view: View, spec: Erasure, deadlineMs: number): Promise<number> {
+    return this.#count({ kind: 'erase', viewUid: view.uid, spec }, deadlineMs);
+  }
+
+  async #count(task: ControlTask, deadlineMs: number): Promise<number> {
+    const replies = await this.#controlAll(task, deadlineMs);
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
   }
 
@@ -267,7 +293,7 @@ export class Lanes {
 
   async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
     // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
-    const isBounded = task.kind === 'invalidate' || task.kind === 'stats';
+    const isBounded = task.kind === 'invalidate' || task.kind === 'erase' || task.kind === 'stats';
     const call = this.#begin<ControlTask, ControlReply>(lane, task, 0, deadlineMs, isBounded);
     this.#lane(lane).control(call);
     return call.answer;

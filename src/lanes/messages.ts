@@ -7,6 +7,7 @@
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
 export interface ReadOp {
@@ -24,6 +25,18 @@ export interface PutOp {
   readonly start: number;
   readonly end: number;
   readonly flat: boolean;
+  readonly deadlineMs: number;
+}
+
+/** An entry of a named cache. */
+export interface PutEntryOp {
+  readonly kind: 'put-entry';
+  readonly viewUid: number;
+  readonly id: string;
+  readonly head: EntryHead;
+  /** Of the payload within the task's `bodies`. */
+  readonly start: number;
+  readonly end: number;
   readonly deadlineMs: number;
 }
 
@@ -45,7 +58,7 @@ export interface IngestOp {
   readonly deadlineMs: number;
 }
 
-export type WriteOp = PutOp | RemoveOp | IngestOp;
+export type WriteOp = PutOp | PutEntryOp | RemoveOp | IngestOp;
 
 /** What cached copies to drop. */
 export type Invalidation =
@@ -54,6 +67,9 @@ export type Invalidation =
   | { readonly kind: 'tags'; readonly tags: readonly string[] }
   | { readonly kind: 'pattern'; readonly pattern: string }
   | { readonly kind: 'all' };
+
+/** What entries to delete: of all, the view is renewed. */
+export type Erasure = Exclude<Invalidation, { readonly kind: 'all' }>;
 
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
@@ -66,6 +82,8 @@ export type ControlTask =
   | { readonly kind: 'declare'; readonly view: StoredView }
   | { readonly kind: 'forget'; readonly viewUid: number }
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
+  /** The same of entries of a named cache, which are gone for good then. */
+  | { readonly kind: 'erase'; readonly viewUid: number; readonly spec: Erasure }
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };

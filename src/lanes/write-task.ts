@@ -1,6 +1,6 @@
 /** Packs the writes of one turn into one task: bodies copied into one buffer, chunks handed over as they are. */
 import type { WriteCall } from './call.js';
-import type { PutOp, WriteOp, WriteTask } from './messages.js';
+import type { PutEntryOp, PutOp, WriteOp, WriteTask } from './messages.js';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -21,7 +21,7 @@ export function writeTaskOf(calls: readonly WriteCall[]): { task: WriteTask; tra
     const start = at;
     if (body !== undefined) bodies.set(body, at);
     at += body?.byteLength ?? 0;
-    return { ...op, start, end: at } satisfies PutOp;
+    return { ...op, start, end: at } satisfies PutOp | PutEntryOp;
   });
   return { task: { kind: 'write', ops, bodies }, transfer };
 }

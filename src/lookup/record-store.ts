@@ -4,9 +4,10 @@
  */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
-import type { Invalidation, PutResult } from '../lanes/messages.js';
+import type { Erasure, Invalidation, PutResult } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { View } from '../views/schema.js';
 import { Ingest, type IngestOptions } from './ingest.js';
@@ -167,6 +168,11 @@ export class RecordStore {
     return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
   }
 
+  /** The same for an entry of a named cache. */
+  writeEntry(view: View, id: string, head: EntryHead, payload: Uint8Array): Promise<PutResult> {
+    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline());
+  }
+
   /** @throws HeadraceError why it cannot be removed now. */
   remove(view: View, id: string): Promise<PutResult> {
     return this.#lanes.remove(this.#laneOf(view, id), view, id, this.#deadline());
@@ -180,6 +186,11 @@ export class RecordStore {
   /** Drops cached copies; resolves to how many there were. */
   invalidate(view: View, what: Invalidation): Promise<number> {
     return this.#lanes.invalidate(view, what, this.#clock.now() + SCAN_DEADLINE_MS);
+  }
+
+  /** Deletes entries of a named cache: how many there were. @throws HeadraceError why it cannot be done now. */
+  erase(view: View, what: Erasure): Promise<number> {
+    return this.#lanes.erase(view, what, this.#clock.now() + SCAN_DEADLINE_MS);
   }
 
   #laneOf(view: View, id: string): number {

@@ -8,6 +8,7 @@ import { idProblem } from '../base/keys.js';
 import { ProblemList, shown } from '../base/problem-list.js';
 import type { Feature, View } from '../views/schema.js';
 import { VIEW_LIMITS } from '../views/schema.js';
+import { ENTRY_BATCH_LIMITS } from './entry-batch.js';
 
 export const REQUEST_LIMITS = {
   ids: 10_000,
@@ -47,6 +48,19 @@ export function readLookup(body: Uint8Array, view: View): Lookup {
   request.problems.throwIfAny('invalid-lookup');
   assert(ids !== undefined, 'a lookup without ids has a problem');
   return { ids, features };
+}
+
+/** The keys of a batch of entries: as asked, in order, with duplicates. @throws HeadraceError as `readLookup`. */
+export function readEntryBatch(body: Uint8Array): readonly string[] {
+  const request = new RequestReader(body, 'invalid-lookup');
+  let keys: readonly string[] | undefined;
+  request.readMembers(['keys'], () => {
+    keys = request.readIds(ENTRY_BATCH_LIMITS.keys);
+  });
+  if (keys === undefined) request.problems.add('keys', 'is missing');
+  request.problems.throwIfAny('invalid-lookup');
+  assert(keys !== undefined, 'a batch without keys has a problem');
+  return keys;
 }
 
 /** @throws HeadraceError `bad-json`, `too-many-ids`, or `invalid-invalidation` that names all that is wrong. */
@@ -103,8 +117,7 @@ class RequestReader {
     reader.finish();
   }
 
-  readIds(): string[] {
-    const idsMax = REQUEST_LIMITS.ids;
+  readIds(idsMax: number = REQUEST_LIMITS.ids): string[] {
     return this.#readStrings(idProblem, idsMax, () => {
       throw new HeadraceError('too-many-ids', `more than ${idsMax} ids in one request; split it`);
     });

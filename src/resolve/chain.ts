@@ -81,13 +81,20 @@ export class TierChain {
     return this.#ask({ level: 0, keys, places: keys.map((_, place) => place), found, eras, options });
   }
 
-  /** Resolves when the store of record has the writes and the tiers above have had their time to take them. */
-  async putMany(writes: readonly TierWrite[], deadlineMs?: number): Promise<readonly (Version | null)[]> {
+  /**
+   * Resolves when the store of record has the writes and the tiers above have had their time to take them. `onStored` is
+   * called in between: what was read until then must not be kept, or it would take the place of the copies that go.
+   */
+  async putMany(
+    writes: readonly TierWrite[],
+    onStored: () => void = () => undefined,
+  ): Promise<readonly (Version | null)[]> {
     const record = this.#levels.at(-1);
     if (record === undefined) return writes.map(() => null);
     const upper = this.#levels.slice(0, -1);
     try {
-      const results = await record.tier.putMany(writes, deadlineMs);
+      const results = await record.tier.putMany(writes);
+      onStored();
       const applied = writes.filter((_, index) => results[index] === null);
       if (applied.length > 0 && upper.length > 0) {
         await Promise.all(

@@ -65,6 +65,7 @@ interface Call<T> {
 
 export class GuardedTier implements Tier {
   readonly name: Tier['name'];
+  readonly keysOf?: (viewUid: number) => AsyncIterable<readonly Uint8Array[]>;
   readonly #tier: Tier;
   readonly #options: GuardOptions;
   readonly #clock: Clock;
@@ -89,6 +90,8 @@ export class GuardedTier implements Tier {
     this.#hedge = options.hedge && new Hedge(options.hedge, options.readTimeoutMs);
     const { breaker, readTimeoutMs } = options;
     const ping = tier.ping?.bind(tier);
+    const keysOf = tier.keysOf?.bind(tier);
+    if (keysOf !== undefined) this.keysOf = viewUid => this.#inParts(keysOf(viewUid));
     this.#doubt = breaker && ping && new Doubt(ping, breaker, readTimeoutMs);
     this.#retry = options.retry && retryPolicy(options.retry, options.random ?? Math.random);
     this.#openError = new TierRefusal(`${tier.name} is not asked: it failed too often, its breaker is open`);
@@ -133,6 +136,26 @@ export class GuardedTier implements Tier {
       timeoutMs: this.#options.writeTimeoutMs,
       deadlineMs: Number.POSITIVE_INFINITY,
     });
+  }
+
+  /** Each part is a call of its own. */
+  async *#inParts(keys: AsyncIterable<readonly Uint8Array[]>): AsyncGenerator<readonly Uint8Array[]> {
+    const parts = keys[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { value, done } = await this.#attempt({
+          ask: () => parts.next(),
+          verb: 'answer',
+          timeoutMs: this.#options.readTimeoutMs,
+          deadlineMs: Number.POSITIVE_INFINITY,
+        });
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      // Not waited for: it may hang with the tier.
+      parts.return?.().catch(() => undefined);
+    }
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Drops cached copies in a lane's shards, in steps between which the lane goes on with its other work. */
 import { Pattern } from '../base/pattern.js';
-import type { RemovalTest } from '../l1/removal.js';
+import type { RecordTest } from '../l1/removal.js';
 import type { Invalidation } from '../lanes/messages.js';
 import type { LaneCache } from './lane-cache.js';
 import type { RecordInspector } from './record-inspector.js';
@@ -24,7 +24,8 @@ export async function invalidate(
   return scan.removed;
 }
 
-function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): RemovalTest {
+/** Of keys and values alike: a prefix and a pattern look at the key alone, tags at the value alone. */
+export function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): RecordTest {
   if (spec.kind === 'all') return () => true;
   if (spec.kind === 'prefix') {
     const prefix = Buffer.from(spec.prefix);

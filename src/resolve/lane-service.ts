@@ -5,12 +5,14 @@ import {
   type ControlReply,
   type ControlTask,
   failureOf,
+  type Invalidation,
   type LaneReply,
   type LaneTask,
 } from '../lanes/messages.js';
 import type { CatalogedView } from '../views/schema.js';
 import type { TierChain } from './chain.js';
 import type { Coherence } from './coherence.js';
+import type { Eraser } from './eraser.js';
 import { invalidate } from './invalidator.js';
 import type { LaneCache } from './lane-cache.js';
 import type { LaneViews } from './lane-views.js';
@@ -27,6 +29,7 @@ export interface LaneServiceParts {
   readonly inspector: RecordInspector;
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
+  readonly eraser: Pick<Eraser, 'erase'>;
   readonly flights: { readonly joined: number };
   /** Begins to read what was hot before the start, unless it has begun. */
   readonly warm: () => void;
@@ -63,7 +66,7 @@ export class LaneService {
   }
 
   async #control(task: ControlTask): Promise<ControlReply> {
-    const { views, catalog, cache, coherence, inspector, pause } = this.#parts;
+    const { views, catalog } = this.#parts;
     switch (task.kind) {
       case 'catalog-list':
         return { kind: 'cataloged', views: await catalog.views() };
@@ -80,11 +83,12 @@ export class LaneService {
       case 'forget':
         views.forget(task.viewUid);
         return DONE;
-      case 'invalidate': {
-        const { slot, uid } = views.get(task.viewUid).view;
-        coherence.invalidated(uid, slot, task.spec.kind === 'ids' ? task.spec.ids : undefined);
-        return { kind: 'done', count: await invalidate(cache, inspector, slot, task.spec, pause) };
-      }
+      case 'invalidate':
+        return { kind: 'done', count: await this.#invalidate(task.viewUid, task.spec) };
+      case 'erase':
+        // What is in memory goes first, so that it goes at once.
+        await this.#invalidate(task.viewUid, task.spec);
+        return { kind: 'done', count: await this.#parts.eraser.erase(task.viewUid, task.spec) };
       case 'warm':
         this.#parts.warm();
         return DONE;
@@ -93,6 +97,14 @@ export class LaneService {
       default:
         return unreachable(task);
     }
+  }
+
+  /** Drops cached copies: how many. */
+  #invalidate(viewUid: number, spec: Invalidation): Promise<number> {
+    const { views, cache, coherence, inspector, pause } = this.#parts;
+    const { slot, uid } = views.get(viewUid).view;
+    coherence.invalidated(uid, slot, spec.kind === 'ids' ? spec.ids : undefined);
+    return invalidate(cache, inspector, slot, spec, pause);
   }
 
   #stats(): ControlReply {

@@ -33,7 +33,8 @@ export interface SharedStores {
   /** Of a write to a store of record that others share. */
   readonly storeTimeoutMs: number;
   readonly slowCommandMs: number;
-  readonly viewsMax: number;
+  /** Views that the catalog may have, the built-in ones among them. */
+  readonly catalogViewsMax: number;
   readonly breaker: { readonly failuresMax: number; readonly halfOpenAfterMs: number };
   /** Of `breakerMemory`, for all lanes. */
   readonly breakers: SharedArrayBuffer;

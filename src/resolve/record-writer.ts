@@ -5,10 +5,11 @@
  * reader ever sees what a crash could take back. Where the store held a newer version, an older cached copy is dropped:
  * it can be left over from a lane that died between the two.
  */
-import { type Clock, type HybridClock, VERSION_MAX, type Version } from '../base/clock.js';
+import { type Clock, type HybridClock, VERSION_MAX, VERSIONS_PER_MS, type Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { TierWrite } from '../base/tier.js';
+import { fillEntry } from '../caches/entry.js';
 import {
   failureOf,
   type IngestOp,
@@ -98,11 +99,20 @@ export class RecordWriter {
       checkDeadline(op.deadlineMs, this.#parts.clock);
       const lane = this.#parts.views.get(op.viewUid);
       if (op.kind === 'ingest') return this.#readLines(op, lane, batch);
-      batch.push(op.kind === 'put' ? this.#readBody(op, lane, bodies) : this.#tombstone(op, lane));
+      batch.push(this.#packOne(op, lane, bodies));
       return { kind: 'one', at: batch.length - 1 };
     } catch (error) {
       return { kind: 'failed', result: { kind: 'failed', failure: failureOf(error) } };
     }
+  }
+
+  #packOne(op: Exclude<WriteOp, IngestOp>, lane: LaneView, bodies: Uint8Array): Packed {
+    if (op.kind === 'remove') return this.#tombstone(op, lane);
+    if (op.kind === 'put') return this.#readBody(op, lane, bodies);
+    lane.draft.reset();
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end));
+    lane.draft.id = op.id;
+    return this.#pack(lane);
   }
 
   #readBody(op: PutOp, lane: LaneView, bodies: Uint8Array): Packed {
@@ -139,10 +149,11 @@ export class RecordWriter {
     const { clock, versions } = this.#parts;
     const { draft, view } = lane;
     const now = clock.now();
-    const expiresAt = now + (draft.ttlMs ?? view.ttlMs);
+    const freshUntil = now + (draft.ttlMs ?? view.ttlMs);
+    const expiresAt = freshUntil + draft.staleMs;
     const version = draft.version ?? versions.next();
     const raiseMax = draft.version === undefined ? VERSION_MAX : 0;
-    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil: expiresAt, expiresAt });
+    const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil, expiresAt });
     return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt, raiseMax };
   }
 
@@ -180,9 +191,13 @@ export class RecordWriter {
   /** Tells of the change when the store has it, or may have it: cached copies must not outlive what they were made of. */
   async #putMany(batch: readonly Packed[]): Promise<readonly (Version | null)[]> {
     const { cache, chain, coherence } = this.#parts;
-    try {
-      const results = await chain.putMany(batch);
+    const changed = () => {
       for (const { lane, id } of batch) coherence.changedHere(lane.view.uid, id);
+    };
+    try {
+      const results = await chain.putMany(batch, changed);
+      // Also of what was read from a tier above before that had the write.
+      changed();
       return results;
     } catch (error) {
       // A disk that is full has taken nothing.
@@ -197,8 +212,9 @@ export class RecordWriter {
 
   /**
    * A write that was given its version here has none to lose by: where the store held a larger one, it goes above that.
-   * It is tried again while others who do the same get there first. Where the store fails in between, only what was to be
-   * raised has failed: the rest of the batch is durable.
+   * It is tried again while others get there first, each time twice as far ahead: those closer to the store would else be
+   * faster each time. Where the store fails in between, only what was to be raised has failed: the rest of the batch is
+   * durable.
    */
   async #raise(batch: Packed[], held: (Version | null)[]): Promise<Cut | undefined> {
     for (let round = 0; round < RAISE_ROUNDS_MAX; round++) {
@@ -210,7 +226,8 @@ export class RecordWriter {
         const write = batch[at] as Packed;
         if (newer === null || newer >= write.raiseMax) continue;
         const name = keyName(write.lane.view.uid, write.id);
-        const version = Math.min(write.raiseMax, Math.max(newer, raised.get(name) ?? 0) + 1) as Version;
+        const above = Math.max(newer, raised.get(name) ?? 0);
+        const version = Math.min(write.raiseMax, above + leadOf(round)) as Version;
         raised.set(name, version);
         batch[at] = { ...write, version, value: withVersion(write.value, version) };
         places.push(at);
@@ -229,6 +246,11 @@ export class RecordWriter {
     }
     return undefined;
   }
+}
+
+/** By how much: the next version at first, then milliseconds of the clock that gives versions, 16 s at last. */
+function leadOf(round: number): number {
+  return round === 0 ? 1 : VERSIONS_PER_MS * 2 ** (round - 1);
 }
 
 function concerns({ places }: Cut, part: Prepared): boolean {

@@ -6,6 +6,7 @@
  * the writing transaction, so that a newer write by the record's own lane is never lost.
  */
 import type { Version } from '../base/clock.js';
+import { viewPrefix } from '../base/keys.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
 
@@ -74,10 +75,4 @@ export class LmdbCleaner {
     const removed = (await Promise.all(removals)).filter(done => done).length;
     return { seen, removed, wrapped: next === undefined };
   }
-}
-
-function viewPrefix(viewUid: number): Uint8Array {
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32BE(viewUid);
-  return prefix;
 }

@@ -12,11 +12,15 @@
  */
 
 import type { Version } from '../base/clock.js';
+import { viewPrefix } from '../base/keys.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import type { DiskGuard } from './disk-guard.js';
 import type { LmdbEnvironment } from './lmdb-environment.js';
 import { getLastVersion } from './lmdb-module.js';
 import { diskBytes, nameOf, unavailable } from './lmdb-writes.js';
+
+/** About a millisecond. */
+const SCAN_KEYS = 1_024;
 
 interface Commit {
   /** Settles when the writes of one call are durable or have failed. */
@@ -94,6 +98,21 @@ export class LmdbTier implements Tier {
       await last;
     } catch (error) {
       throw unavailable(error);
+    }
+  }
+
+  /** Each part is read in one go, so that no transaction is held between them. */
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    const { records } = this.#environment;
+    const end = viewPrefix(viewUid + 1);
+    let start = viewPrefix(viewUid);
+    for (;;) {
+      const keys = [...records.getKeys({ start, end, limit: SCAN_KEYS })];
+      if (keys.length > 0) yield keys;
+      const last = keys.at(-1);
+      if (last === undefined || keys.length < SCAN_KEYS) return;
+      // The first key behind it.
+      start = Buffer.concat([last, Buffer.alloc(1)]);
     }
   }
 

@@ -27,6 +27,8 @@ import type { RecordDocument, RecordFields } from './mongo-document.js';
 /** More than this many lost races in a row, and the write fails. */
 const ATTEMPTS_MAX = 8;
 
+const SCAN_IDS = 1_000;
+
 const DAMAGED = new Uint8Array(0);
 
 /** A write of one id, and what became of it. */
@@ -66,6 +68,17 @@ export class MongoView {
       records.set(_id, record instanceof Uint8Array ? record : DAMAGED);
     }
     return records;
+  }
+
+  /** All ids, some at a time. */
+  async *ids(): AsyncGenerator<readonly string[]> {
+    await this.#connection.connect();
+    const cursor = this.#records.find({}, { projection: { _id: 1 }, batchSize: SCAN_IDS });
+    try {
+      while (await cursor.hasNext()) yield cursor.readBufferedDocuments().map(({ _id }) => _id);
+    } finally {
+      await cursor.close();
+    }
   }
 
   /** Each id at most once. Says in each write what became of it. */

@@ -14,7 +14,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import { idOfStorageKey } from '../base/keys.js';
+import { idOfStorageKey, storageKey } from '../base/keys.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import { type MongoConnection, mongoUnavailable } from './mongo-connection.js';
 import { type RecordDescription, recordFields } from './mongo-document.js';
@@ -71,6 +71,14 @@ export class MongoTier implements Tier {
       await allEnded(puts, 'confirm a write, which may yet be applied');
       return results;
     });
+  }
+
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    try {
+      for await (const ids of this.#view(viewUid).ids()) yield ids.map(id => storageKey(viewUid, id));
+    } catch (error) {
+      throw mongoUnavailable(error, 'answer');
+    }
   }
 
   async deleteMany(keys: readonly Uint8Array[]): Promise<void> {

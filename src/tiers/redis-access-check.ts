@@ -32,7 +32,7 @@ export async function tryCommands(connection: RedisConnection): Promise<Verdict>
     MGET: () => Promise.all(keys.map(key => client.mget(key))),
     SET: () => Promise.all(keys.map(key => client.set(key, '', 'PX', 1, 'XX'))),
     UNLINK: () => Promise.all(keys.map(key => client.unlink(key))),
-    EVAL: () => connection.exchange(send => SCRIPT.call(send, send, [], [])),
+    EVAL: () => connection.exchange(send => SCRIPT.call(send, connection.send, [], [])),
     HGETALL: () => client.hgetall(catalog),
     SCAN: () => Promise.all(connection.masters().map(node => node.scan(0, 'COUNT', 1))),
   };

@@ -122,16 +122,13 @@ export class RedisCatalog<V extends CatalogView> implements ViewCatalogStore<V> 
 
   async #fields(): Promise<[string, string][]> {
     const connection = this.#connection;
-    const { answer } = await connection.call(() =>
-      connection.exchange(send => send(rawCommand('hgetall', [this.#key]))),
-    );
+    const answer = await connection.call(() => connection.send(rawCommand('hgetall', [this.#key])));
     // The one reply that ioredis turns into an object.
     return Object.entries(answer as Record<string, Buffer>).map(([name, entry]) => [name, entry.toString()]);
   }
 
   #run(script: RedisScript, args: readonly string[]): Promise<unknown> {
-    const again: Send = async command => (await this.#connection.exchange(send => send(command))).answer;
-    return this.#change(send => script.call(send, again, [this.#key], args));
+    return this.#change(send => script.call(send, this.#connection.send, [this.#key], args));
   }
 
   #change(work: (send: Send) => Promise<unknown>): Promise<unknown> {

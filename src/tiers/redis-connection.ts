@@ -106,6 +106,9 @@ export class RedisConnection {
     return this.#exchanges.exchange(work);
   }
 
+  /** An exchange of one command. */
+  readonly send: Send = async command => (await this.exchange(send => send(command))).answer;
+
   /** The connections to the servers that take writes: one, or in a cluster one for each master in use. */
   masters(): Redis[] {
     return mastersOf(this.client);

@@ -18,7 +18,7 @@ import { rawCommand } from './redis-command.js';
 import type { RedisConnection } from './redis-connection.js';
 import { checkDurability, confirmDurable, type RedisDurability } from './redis-durability.js';
 import { redisUnavailable } from './redis-error.js';
-import type { Exchange, Send } from './redis-exchange.js';
+import type { Exchange } from './redis-exchange.js';
 import { RedisKeys } from './redis-keys.js';
 import { mgetCommand } from './redis-mget.js';
 import { DELETE_IF_SAME, PUT_IF_NEWER, type RedisScript } from './redis-script.js';
@@ -29,6 +29,8 @@ const KEYS_PER_COMMAND = 512;
 /** Writes in one script, for the same reason: about 0.3 ms. */
 const WRITES_PER_SCRIPT = 128;
 const BYTES_PER_SCRIPT = 1 << 20;
+/** Keys that one SCAN looks at: about 0.2 ms. */
+const SCAN_KEYS = 1_000;
 
 export interface RedisTierOptions {
   readonly connection: RedisConnection;
@@ -88,6 +90,22 @@ export class RedisTier implements Tier {
     });
   }
 
+  /** A key that moves between the masters of a cluster meanwhile can be missed. */
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    const connection = this.#reads;
+    const pattern = `${globEscaped(this.#keys.ofView(viewUid))}*`;
+    for (const master of await connection.call(async () => connection.mastersWithSlots())) {
+      let cursor = '0';
+      do {
+        const scan = rawCommand('scan', [cursor, 'MATCH', pattern, 'COUNT', SCAN_KEYS]);
+        const reply = listIn(await connection.call(() => master.sendCommand(scan) as Promise<unknown>));
+        cursor = String(reply[0]);
+        const keys = listIn(reply[1]).flatMap(key => this.#keys.storageKey(key as Buffer) ?? []);
+        if (keys.length > 0) yield keys;
+      } while (cursor !== '0');
+    }
+  }
+
   async deleteMany(storageKeys: readonly Uint8Array[]): Promise<void> {
     if (storageKeys.length === 0) return;
     const connection = this.#connection;
@@ -145,9 +163,8 @@ export class RedisTier implements Tier {
 
   #run(script: RedisScript, batches: readonly ScriptOperands[]): Promise<Exchange<unknown[]>> {
     const connection = this.#connection;
-    const again: Send = async command => (await connection.exchange(send => send(command))).answer;
     return connection.exchange(send =>
-      Promise.all(batches.map(({ keys, args }) => script.call(send, again, keys, args))),
+      Promise.all(batches.map(({ keys, args }) => script.call(send, connection.send, keys, args))),
     );
   }
 
@@ -190,6 +207,11 @@ function heldVersion(answer: unknown): Version | null {
   if (answer === -1) return null;
   if (typeof answer === 'number' && isVersion(answer)) return answer;
   throw notUnderstood();
+}
+
+/** The operators' prefix of keys, as a pattern that means itself. */
+function globEscaped(text: string): string {
+  return text.replace(/[*?[\]\\^-]/g, '\\$&');
 }
 
 function listIn(reply: unknown): unknown[] {

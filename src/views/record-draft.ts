@@ -10,6 +10,8 @@ export class RecordDraft {
   id = '';
   version: Version | undefined;
   ttlMs: number | undefined;
+  /** How long the record is kept when its ttl is over. */
+  staleMs = 0;
   tags: string[] = [];
   /** A JSON object's text, as it came. */
   metadata: string | undefined;
@@ -45,6 +47,7 @@ export class RecordDraft {
     this.id = '';
     this.version = undefined;
     this.ttlMs = undefined;
+    this.staleMs = 0;
     this.tags = [];
     this.metadata = undefined;
     this.nulls.fill(0xff);

@@ -11,6 +11,8 @@ const FIRST_REFRESH_REST_MS = 250;
 /** After a reading that failed. */
 const VIEWS_AGAIN_MS = 1_000;
 
+type Refreshed = Pick<ViewRegistry, 'refresh' | 'declareBuiltIn'>;
+
 /** A store that others share may take longer to connect to than to answer, and may be starting too. */
 export async function firstRefresh(views: Pick<ViewRegistry, 'refresh'>): Promise<void> {
   const deadline = performance.now() + FIRST_REFRESH_MS;
@@ -30,8 +32,11 @@ export interface Refresher {
   readonly stop: () => void;
 }
 
-/** Reads the catalog again, once for all notices that come while it is being read; when it cannot, later again. */
-export function refresher(views: Pick<ViewRegistry, 'refresh'>, log: Log): Refresher {
+/**
+ * Reads the catalog again, once for all notices that come while it is being read, and makes the built-in views that it
+ * lacks; when it cannot, later again.
+ */
+export function refresher(views: Refreshed, log: Log): Refresher {
   let isDue = false;
   let again: NodeJS.Timeout | undefined;
   const refresh = () => {
@@ -39,12 +44,15 @@ export function refresher(views: Pick<ViewRegistry, 'refresh'>, log: Log): Refre
     isDue = true;
     setImmediate(() => {
       isDue = false;
-      views.refresh().then(stop, error => {
-        // Told once, however often it is tried.
-        if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
-        stop();
-        again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
-      });
+      views
+        .refresh()
+        .then(() => views.declareBuiltIn())
+        .then(stop, error => {
+          // Told once, however often it is tried.
+          if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
+          stop();
+          again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
+        });
     });
   };
   const stop = () => {

@@ -4,7 +4,8 @@ import { parseBytes } from '../base/bytes.js';
 import { DURATION_MS_MAX, formatDuration, parseDuration } from '../base/duration.js';
 import { JsonReader } from '../base/json.js';
 import { type JsonValue, readText } from '../base/json-value.js';
-import { ProblemList, shown } from '../base/problem-list.js';
+import { ProblemList } from '../base/problem-list.js';
+import { parsed, plainObject, problemsOf } from '../base/zod-json.js';
 import type { View, ViewDefinition } from './schema.js';
 import { EVICTION_POLICIES, type FeatureType, parseFeatureType, VIEW_LIMITS } from './schema.js';
 
@@ -40,16 +41,6 @@ function problemOfName(name: string, allowed: RegExp, first: string, lengthMax: 
   return allowed.test(name)
     ? undefined
     : `must start with ${first}, then have letters, digits, _ . or - only`;
-}
-
-/** A string that another function reads or says what is wrong with. */
-function parsed(read: (text: string) => number | string) {
-  return z.string().transform((text, context): number => {
-    const value = read(text);
-    if (typeof value !== 'string') return value;
-    context.addIssue({ code: 'custom', message: value });
-    return z.NEVER;
-  });
 }
 
 const TTL = parsed(text => parseDuration(text, VIEW_BODY_LIMITS.ttlMsMin, VIEW_BODY_LIMITS.ttlMsMax));
@@ -101,7 +92,12 @@ const BODY = z.strictObject({
 export function readViewDefinition(body: Uint8Array): ViewDefinition {
   const value = readText(new JsonReader(), body);
   const result = BODY.safeParse(plainBody(value));
-  if (!result.success) throwProblems(result.error);
+  if (!result.success) {
+    const problems = new ProblemList();
+    for (const { at, detail } of problemsOf(result.error)) problems.add(at || 'the body', detail);
+    problems.throwIfAny('invalid-view');
+    throw result.error;
+  }
   const { entity, ttl, features, l1 } = result.data;
   return {
     entity,
@@ -116,27 +112,7 @@ export function readViewDefinition(body: Uint8Array): ViewDefinition {
 function plainBody(value: JsonValue): unknown {
   if (!(value instanceof Map)) return value;
   const l1 = value.get('l1');
-  return plain(l1 instanceof Map ? new Map<string, unknown>(value).set('l1', plain(l1)) : value);
-}
-
-/** Without a prototype, so that no key can mean anything but itself. */
-function plain(members: ReadonlyMap<string, unknown>): Record<string, unknown> {
-  const object: Record<string, unknown> = Object.create(null);
-  for (const [key, value] of members) object[key] = value;
-  return object;
-}
-
-function throwProblems(error: z.ZodError): never {
-  const problems = new ProblemList();
-  for (const issue of error.issues) {
-    const path = issue.path.map(step => shown(String(step))).join('.');
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys)
-        problems.add(path === '' ? shown(key) : `${path}.${shown(key)}`, 'is not known here');
-    } else problems.add(path || 'the body', issue.message);
-  }
-  problems.throwIfAny('invalid-view');
-  throw error;
+  return plainObject(l1 instanceof Map ? new Map<string, unknown>(value).set('l1', plainObject(l1)) : value);
 }
 
 /** The view as `GET` shows it. Written by hand, since an object would move features named like "1" to the front. */

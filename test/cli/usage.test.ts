@@ -1,14 +1,20 @@
 /** The command line without a server: help, options, mistakes. A mistake gets a sentence and 2, never a stack. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { readDefinitions, readDefinitionsFile } from '../../src/caches/definitions-file.js';
 import { optionsText } from '../../src/cli/print-options.js';
 import { optionRows, readConfig } from '../../src/config.js';
-import { headrace, type Told } from './command-line.js';
+import { CLI, headrace, type Told } from './command-line.js';
 
 const HINT = '(--help lists what is allowed)\n';
 const NO_SERVER = 'http://127.0.0.1:1';
 const here = fileURLToPath(import.meta.url);
+const directory = mkdtempSync(join(tmpdir(), 'headrace-test-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 function mistake(error: string): Told {
   return { code: 2, out: '', error };
@@ -28,6 +34,10 @@ describe('help', () => {
       expect(serve).toContain(environment);
     }
     for (const text of others) expect(text).toMatch(/^Usage: headrace /);
+  });
+
+  it.skipIf(process.platform === 'win32')('comes from the built file itself, as npx starts it', () => {
+    expect(spawnSync(CLI, ['--help'], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('comes without a command too, as an error', async () => {
@@ -112,6 +122,33 @@ describe('config', () => {
       expect(out).toContain(meaning);
       expect(out).toContain(`allowed: ${limit}\n`);
     }
+  });
+
+  it('prints the named caches as the file has them, which may be read back', async () => {
+    const file = join(directory, 'config.json');
+    writeFileSync(file, '{"caches":{"plans":null,"results":{"ttl":"90s"},"suggest":{}}}');
+    const { code, out } = await headrace(['config', '--config-file', file]);
+    expect(code).toBe(0);
+    const shown = [...out.matchAll(/^# ?(.*)$/gm)].map(([, line]) => line);
+    const json = shown.slice(shown.indexOf('{')).join('\n');
+    expect(readDefinitions(Buffer.from(json), '')).toEqual(readDefinitionsFile(file));
+    expect(out).toContain('"suggest": {"enabled":true,"ttl":"5m",');
+    expect(out).toContain('"plans": null');
+  });
+
+  it('names what is wrong in the file', async () => {
+    const file = join(directory, 'wrong.json');
+    writeFileSync(file, '{"caches":{"plans":{"ttl":"soon"},"results":{"tt":1}}}');
+    const lines = [
+      `${file}: caches.plans.ttl must be a whole number with a unit: 250ms, 30s, 15m, 24h, 7d\n`,
+      `${file}: caches.results.tt is not known here\n`,
+    ];
+    const told = await Promise.all(
+      ['config', 'serve'].map(command => headrace([command], { HEADRACE_CONFIG_FILE: file })),
+    );
+    for (const found of told) expect(found).toEqual(mistake(`headrace: ${lines.join('')}`));
+    const { code, out } = await headrace(['doctor', '--json', '--config-file', file]);
+    expect([code, ...lines.map(line => out.includes(line.trimEnd()))]).toEqual([1, true, true]);
   });
 
   it('does not print the admin key', () => {

@@ -3,7 +3,7 @@
  * a history when each operation began, when it ended, and what came of it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { HybridClock, systemClock, type Version } from '../../src/base/clock.js';
+import { HybridClock, systemClock, VERSIONS_PER_MS, type Version } from '../../src/base/clock.js';
 import { Seeded } from '../base/seeded.js';
 import { type Answer, ApiClient, recordPath } from '../server/api-client.js';
 import { CHECKED_VIEW, type Features, featuresOf } from '../server/ledger.js';
@@ -16,7 +16,6 @@ const TTLS_MS = [40, 150, 600, 3_000];
 const LOOKUP_IDS = 12;
 /** A version that a client gives is of a moment so far from now. */
 const VERSION_OFFSET_MS = 40;
-const VERSIONS_PER_MS = 4096;
 /** What may be answered while a server is hurt; of a write it is then not known whether it was applied. */
 const HURT = new Set([503, 504]);
 

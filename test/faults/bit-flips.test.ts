@@ -55,9 +55,15 @@ async function ask(chain: TierChain, writes: readonly TierWrite[]): Promise<Foun
   return chain.getMany(keys, { nowMs: Date.now(), deadlineMs: Date.now() + 30_000, mayKeep: () => true });
 }
 
-const bytesOf = (found: readonly Found[]) =>
-  found.map(value => (value instanceof Uint8Array ? Buffer.from(value) : value));
-const wholeOf = (writes: readonly TierWrite[]) => writes.map(({ value }) => Buffer.from(value));
+/** Compares bytes at once: `toEqual` would look at each by itself. */
+function expectWhole(found: readonly Found[], writes: readonly TierWrite[]): void {
+  const wrong = writes.findIndex(({ value }, at) => {
+    const answer = found[at];
+    return !(answer instanceof Uint8Array) || Buffer.compare(answer, value) !== 0;
+  });
+  expect(wrong, 'the first that is not whole').toBe(-1);
+  expect(found.length).toBe(writes.length);
+}
 
 /** As the store of record: there is no other copy. */
 async function neverServed({ tier, flip }: Store): Promise<void> {
@@ -65,14 +71,14 @@ async function neverServed({ tier, flip }: Store): Promise<void> {
   for (let first = 0; first < FLIPS; first += BATCH) {
     const writes = batchOf(first);
     expect(await tier.putMany(writes)).toEqual(writes.map(() => null));
-    expect(bytesOf(await ask(chain, writes.slice(0, 1)))).toEqual(wholeOf(writes.slice(0, 1)));
+    expectWhole(await ask(chain, writes.slice(0, 1)), writes.slice(0, 1));
     await flip(writes);
     expect(await ask(chain, writes)).toEqual(writes.map(() => UNAVAILABLE));
     expect(chain.corrupt).toBe(first + BATCH);
     // It can be written over.
     const newer = writes.slice(0, 3).map((_, n) => recordWrite(`doc-${first + n}`, FLIPS + first + n + 2));
     expect(await tier.putMany(newer)).toEqual(newer.map(() => null));
-    expect(bytesOf(await ask(chain, newer))).toEqual(wholeOf(newer));
+    expectWhole(await ask(chain, newer), newer);
     await tier.deleteMany(writes.map(({ key }) => key));
   }
 }
@@ -87,7 +93,7 @@ async function replaced({ tier, flip }: Store, level: Partial<Level> = {}): Prom
     await tier.putMany(writes);
     await flip(writes);
     const corrupt = chain.corrupt;
-    expect(bytesOf(await ask(chain, writes))).toEqual(wholeOf(writes));
+    expectWhole(await ask(chain, writes), writes);
     expect(chain.corrupt).toBe(corrupt + BATCH);
     const keys = writes.map(({ key }) => key);
     // A script that Redis does not know yet is sent again, and the removal then comes after what was filled in.
@@ -97,7 +103,7 @@ async function replaced({ tier, flip }: Store, level: Partial<Level> = {}): Prom
       return values.every((value, at) => Buffer.compare(value ?? Buffer.alloc(0), writes[at]!.value) === 0);
     }, 'the damaged copies are replaced');
     const before = [record.asked, chain.corrupt];
-    expect(bytesOf(await ask(chain, writes))).toEqual(wholeOf(writes));
+    expectWhole(await ask(chain, writes), writes);
     expect([record.asked, chain.corrupt]).toEqual(before);
     expect(chain.failures).toBe(0);
     await tier.deleteMany(keys);
@@ -189,9 +195,9 @@ async function servedWhole({ tier, flip }: Store, era: () => number): Promise<vo
     await tier.putMany(writes);
     await flip(writes);
     const asked = record.asked;
-    expect(bytesOf(await ask(chain, writes))).toEqual(wholeOf(writes));
+    expectWhole(await ask(chain, writes), writes);
     expect(record.asked).toBe(asked + BATCH);
-    expect(bytesOf(await ask(chain, writes))).toEqual(wholeOf(writes));
+    expectWhole(await ask(chain, writes), writes);
     expect(record.asked).toBe(asked + BATCH);
     await tier.deleteMany(writes.map(({ key }) => key));
     await record.deleteMany(writes.map(({ key }) => key));

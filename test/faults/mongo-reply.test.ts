@@ -31,6 +31,17 @@ function sizedMessage(message: Buffer, size: number): Buffer {
   return reply;
 }
 
+/** Bytes that say that they are a message of so many. */
+function sized(size: number): Buffer {
+  const reply = Buffer.alloc(64);
+  reply.writeInt32LE(size, 0);
+  return reply;
+}
+
+it.each([-1, 0, 1, 15, 16])('a message that says it has %i bytes is an error in time', size =>
+  refused(() => sized(size)),
+);
+
 it.each([1, 2 ** 31 - 1])('a reply of %i documents and no bytes is an error in time', documents =>
   refused(message => emptyReply(message, documents)),
 );

@@ -45,6 +45,8 @@ export class Tally {
   /** Gone, where the store may forget. */
   lost = 0;
   fromL1 = 0;
+  /** Ids of the single reads that were answered from below L1. */
+  readonly fromBelow: string[] = [];
   readonly latenciesMs: number[] = [];
 
   /** Of the requests that were answered with a value. */
@@ -187,7 +189,9 @@ export class SteadyLoad {
     const floor = this.#acknowledged.get(id) ?? 0;
     const answer = await this.#timed(kind, this.#options.api.get(recordPath(VIEW, id)));
     if (answer.status !== 200 && answer.status !== 404) return this.#refused(kind, answer);
-    if (String(answer.headers['cache-status']).includes('hit')) this.tally(this.#phase, kind).fromL1++;
+    const tally = this.tally(this.#phase, kind);
+    if (String(answer.headers['cache-status']).includes('hit')) tally.fromL1++;
+    else tally.fromBelow.push(id);
     const { features } = answer.json() as { features?: Readonly<Record<string, unknown>> };
     const status = answer.status === 200 ? 'FOUND' : 'NOT_FOUND';
     this.#judge(kind, { id, status, ...(features === undefined ? {} : { features }) }, floor);

@@ -21,6 +21,7 @@ function brokenExchange(): { exchange: Exchange; answered: Promise<Problem> } {
     query: '',
     aborted: false,
     header: () => '',
+    headerList: () => '',
     later: () => exchange,
     readBody: (_limit, done) => done(new Uint8Array(0), exchange),
     streamBody: () => ({ pause() {}, resume() {} }),

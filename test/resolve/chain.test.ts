@@ -42,6 +42,32 @@ it('writes to the store of record first, and answers when the tier above has it 
   expect(await held(upper, write('a', 1))).toEqual(write('a', 1).value);
 });
 
+it('says that the store of record has a write before the copies of it go', async () => {
+  const events: string[] = [];
+  class Noting extends MapTier {
+    readonly #place: string;
+
+    constructor(place: string) {
+      super();
+      this.#place = place;
+    }
+
+    override putMany(writes: readonly TierWrite[]) {
+      events.push(`${this.#place} put`);
+      return super.putMany(writes);
+    }
+
+    override deleteMany(keys: readonly Uint8Array[]) {
+      events.push(`${this.#place} delete`);
+      return super.deleteMany(keys);
+    }
+  }
+  const copies = { tier: new Noting('copies'), era: () => 1 };
+  const chain = new TierChain([copies, { tier: new Noting('record') }], inspector);
+  await chain.putMany([write('a', 1)], () => events.push('stored'));
+  expect(events).toEqual(['record put', 'stored', 'copies delete']);
+});
+
 it('succeeds when only the tier above fails, and says what that missed', async () => {
   const { upper, record, chain, missed } = open();
   upper.failWrites = true;

@@ -1,6 +1,9 @@
 /** The parts of a lane in the test's own thread: real records, a plain map for the shared table, any tier. */
 import { HybridClock, ManualClock, type Version } from '../../src/base/clock.js';
+import { viewUidOfStorageKey } from '../../src/base/keys.js';
 import type { Tier, TierWrite } from '../../src/base/tier.js';
+import type { PutOp, ReadReply } from '../../src/lanes/messages.js';
+import { PackedRows, ROW } from '../../src/lanes/packed-rows.js';
 import { type Found, TierChain } from '../../src/resolve/chain.js';
 import { Coherence } from '../../src/resolve/coherence.js';
 import type { LaneCache } from '../../src/resolve/lane-cache.js';
@@ -12,6 +15,7 @@ import { RecordWriter } from '../../src/resolve/record-writer.js';
 import { SingleFlight } from '../../src/resolve/single-flight.js';
 import { Untold, untoldMemory } from '../../src/resolve/untold.js';
 import { recordVersion } from '../../src/views/record-codec.js';
+import { RecordReader } from '../../src/views/record-reader.js';
 import type { StoredView } from '../../src/views/schema.js';
 
 export const VIEW: StoredView = {
@@ -28,6 +32,24 @@ export const VIEW: StoredView = {
   l1Bytes: undefined,
   eviction: 's3-fifo',
 };
+
+export const NEVER = Number.MAX_SAFE_INTEGER;
+
+export function putOf(id: string, start: number, end: number): PutOp {
+  return { kind: 'put', viewUid: VIEW.uid, id, start, end, flat: false, deadlineMs: NEVER };
+}
+
+/** The value of `n`, or the status. */
+export function rowsOf(reply: ReadReply, total: number): (number | string | null)[] {
+  const rows = new PackedRows(reply.rows, total);
+  return Array.from({ length: total }, (_, row) => {
+    const record = rows.record(row);
+    if (record === undefined) return rows.status(row) === ROW.notFound ? 'absent' : 'unavailable';
+    const reader = new RecordReader();
+    reader.reset(record);
+    return reader.int64(0);
+  });
+}
 
 export class MapTier implements Tier {
   readonly name = 'lmdb';
@@ -47,6 +69,10 @@ export class MapTier implements Tier {
       this.kept.set(name, write);
       return null;
     });
+  }
+
+  async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
+    for (const { key } of this.kept.values()) if (viewUidOfStorageKey(key) === viewUid) yield [key];
   }
 
   async deleteMany(keys: readonly Uint8Array[]): Promise<void> {

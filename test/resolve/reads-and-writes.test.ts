@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { HeadraceError } from '../../src/base/errors.js';
 import { storageKey } from '../../src/base/keys.js';
-import type { TierWrite } from '../../src/base/tier.js';
-import type { PutOp, ReadReply, WriteOp } from '../../src/lanes/messages.js';
-import { PackedRows, ROW } from '../../src/lanes/packed-rows.js';
+import type { WriteOp } from '../../src/lanes/messages.js';
 import { invalidate } from '../../src/resolve/invalidator.js';
-import { RecordReader } from '../../src/views/record-reader.js';
 import { ChaosTier } from '../tiers/chaos-tier.js';
-import { laneOver, MapTier, VIEW } from './fixture.js';
-
-const NEVER = Number.MAX_SAFE_INTEGER;
+import { laneOver, MapTier, NEVER, putOf, rowsOf, VIEW } from './fixture.js';
 
 function lane(tier: MapTier | ChaosTier = new MapTier()) {
   const parts = laneOver([tier]);
@@ -24,22 +19,6 @@ function lane(tier: MapTier | ChaosTier = new MapTier()) {
     return rowsOf(reply, ids.length);
   };
   return { ...parts, write, put, remove, ask };
-}
-
-function putOf(id: string, start: number, end: number): PutOp {
-  return { kind: 'put', viewUid: VIEW.uid, id, start, end, flat: false, deadlineMs: NEVER };
-}
-
-/** The value of `n`, or the status. */
-function rowsOf(reply: ReadReply, total: number): (number | string | null)[] {
-  const rows = new PackedRows(reply.rows, total);
-  return Array.from({ length: total }, (_, row) => {
-    const record = rows.record(row);
-    if (record === undefined) return rows.status(row) === ROW.notFound ? 'absent' : 'unavailable';
-    const reader = new RecordReader();
-    reader.reset(record);
-    return reader.int64(0);
-  });
 }
 
 describe('writes', () => {
@@ -307,57 +286,6 @@ describe('reads', () => {
     expect(await ask()).toEqual([1, 'absent']);
     expect(upper.kept.has(storageKey(VIEW.uid, 'a').toString('hex'))).toBe(true);
     expect(chain.failures).toBe(1);
-  });
-});
-
-/** Says late what it has done. */
-class SlowToSayTier extends MapTier {
-  say: () => void = () => undefined;
-  readonly #maySay = new Promise<void>(resolve => {
-    this.say = resolve;
-  });
-
-  override async putMany(writes: readonly TierWrite[]) {
-    const results = await super.putMany(writes);
-    await this.#maySay;
-    return results;
-  }
-}
-
-describe('where others write too', () => {
-  it('a write that another overtook before it was answered does not stay in the shared table', async () => {
-    const tier = new SlowToSayTier();
-    const { coherence, reads, writes } = laneOver([tier], true);
-    coherence.restored();
-    const body = Buffer.from('{"features":{"n":1},"version":1}{"features":{"n":2},"version":2}');
-    const mine = writes.write([putOf('a', 0, 32)], body);
-    const others = laneOver([tier], true).writes.write([putOf('a', 32, 64)], body);
-    expect(tier.kept.get(storageKey(VIEW.uid, 'a').toString('hex'))?.version).toBe(2);
-    coherence.keysChanged([storageKey(VIEW.uid, 'a')]);
-    tier.say();
-    expect((await mine)[0]).toMatchObject({ put: { applied: true, version: 1 } });
-    await others;
-    expect(rowsOf(await reads.read([{ viewUid: VIEW.uid, ids: ['a'], deadlineMs: NEVER }]), 1)).toEqual([2]);
-  });
-
-  it('an absent key is remembered no longer than copies are served while nobody tells of changes', async () => {
-    const tier = new MapTier();
-    const { clock, coherence, reads } = laneOver([tier], true);
-    const other = laneOver([tier], true);
-    const body = Buffer.from('{"features":{"n":1}}');
-    const ask = async (id: string) =>
-      rowsOf(await reads.read([{ viewUid: VIEW.uid, ids: [id], deadlineMs: NEVER }]), 1);
-    expect(await ask('a')).toEqual(['absent']);
-    await other.writes.write([putOf('a', 0, body.length)], body);
-    clock.advance(999);
-    expect(await ask('a')).toEqual(['absent']);
-    clock.advance(1);
-    expect(await ask('a')).toEqual([1]);
-    coherence.restored();
-    expect(await ask('b')).toEqual(['absent']);
-    await other.writes.write([putOf('b', 0, body.length)], body);
-    clock.advance(4_999);
-    expect(await ask('b')).toEqual(['absent']);
   });
 });
 

@@ -36,6 +36,7 @@ onBothFronts('bad bodies', subject => {
     ['PUT', recordPath('docs', 'x')],
     ['POST', '/v1/views/docs/lookup'],
     ['POST', '/v1/views/docs/invalidate'],
+    ['POST', '/v1/caches/results/key'],
   ] as const;
 
   test('that are no JSON are told where', async () => {

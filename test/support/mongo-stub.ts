@@ -76,7 +76,12 @@ export class MongoStub {
     const documents = this.#documents(command[name]);
     switch (name) {
       case 'find':
-        return this.#find(command[name], idsIn(command['filter']), documents, command['projection']);
+        return this.#find(
+          command[name],
+          '_id' in command['filter'] ? idsIn(command['filter']) : [...documents.keys()],
+          documents,
+          command['projection'],
+        );
       case 'getMore':
         return this.#batch(
           command['collection'],

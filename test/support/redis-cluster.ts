@@ -56,13 +56,13 @@ export class RedisTestCluster {
     return server;
   }
 
-  /** Moves a slot with its keys; `during` runs when half of it has moved and both servers answer for it. */
+  /** Moves a slot with its keys, whose names it returns; `during` runs when half of it has moved and both servers answer for it. */
   async moveSlot(
     slot: number,
     from: RedisServer,
     to: RedisServer,
     during?: () => Promise<void>,
-  ): Promise<void> {
+  ): Promise<readonly string[]> {
     const [fromId, toId] = [await nodeId(from), await nodeId(to)];
     await to.admin.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId);
     await from.admin.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId);
@@ -71,6 +71,7 @@ export class RedisTestCluster {
     await during?.();
     await to.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
     await from.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
+    return keys;
   }
 
   async close(): Promise<void> {

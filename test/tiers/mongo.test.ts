@@ -12,7 +12,7 @@ import { tierSuite } from './tier-suite.js';
 const RACED_IDS = 30;
 
 describe.skipIf(noServer !== undefined)('on a real server', () => {
-  tierSuite('MongoDB', openTestMongo);
+  tierSuite('MongoDB', openTestMongo, 100);
 
   describe('MongoDB', () => {
     let opened: OpenMongo;

@@ -25,7 +25,8 @@ export function write(id: string, version: number, size = 0): TierWrite {
   return { key: storageKey(7, id), value, version: version as Version };
 }
 
-export function tierSuite(name: string, open: () => Promise<OpenTier>): void {
+/** @param keysMany keys of a view, more than the tier gives at a time where that does not take too long. */
+export function tierSuite(name: string, open: () => Promise<OpenTier>, keysMany = 1_100): void {
   describe(`${name} as a tier`, () => {
     let opened: OpenTier;
     let tier: Tier;
@@ -96,6 +97,24 @@ export function tierSuite(name: string, open: () => Promise<OpenTier>): void {
       await tier.putMany([write('a', 9), write('b', 9)]);
       await tier.deleteMany([storageKey(7, 'a'), storageKey(7, 'none')]);
       expect(await tier.putMany([write('a', 1), write('b', 1)])).toEqual([null, 9]);
+    });
+
+    it('that holds the record says which keys it has, of one view', async () => {
+      if (tier.keysOf === undefined) return;
+      const ids = Array.from({ length: keysMany }, (_, n) => `${n}`);
+      const keys = [...ids, ...IDS].map(name => storageKey(7, name));
+      const others = [6, 8].flatMap(uid => IDS.map(name => storageKey(uid, name)));
+      await tier.putMany([...keys, ...others].map(key => ({ ...write('', 1), key })));
+      await tier.deleteMany([storageKey(7, '10'), storageKey(7, 'a')]);
+      const keysOf = async (uid: number) => {
+        const held = new Set<string>();
+        for await (const part of tier.keysOf?.(uid) ?? [])
+          for (const key of part) held.add(Buffer.from(key).toString('hex'));
+        return [...held].sort();
+      };
+      const expected = keys.filter(key => !['10', 'a'].includes(key.subarray(4).toString()));
+      expect(await keysOf(7)).toEqual(expected.map(key => key.toString('hex')).sort());
+      expect(await keysOf(9)).toEqual([]);
     });
 
     it('does what a map would do', async () => {

@@ -1,7 +1,7 @@
 /** Two servers' registries over one catalog: what one changes the other takes over, and nothing is made twice. */
 import { expect, it } from 'vitest';
 import type { Standing } from '../../src/base/view-catalog.js';
-import { ViewRegistry } from '../../src/views/registry.js';
+import { type BuiltInView, ViewRegistry } from '../../src/views/registry.js';
 import type { CatalogedView, FeatureType, StoredView, ViewDefinition } from '../../src/views/schema.js';
 
 class SharedCatalog {
@@ -29,12 +29,13 @@ class SharedCatalog {
 }
 
 /** A registry, and what its lanes know: uids by slot. `isDeaf`: they do not answer when they are to forget a view. */
-function open(catalog: SharedCatalog, viewsMax = 10) {
+function open(catalog: SharedCatalog, viewsMax = 10, builtIn: readonly BuiltInView[] = []) {
   const lanes = new Map<number, number>();
   const state = { isDeaf: false };
   const emptied: number[] = [];
   const views = new ViewRegistry({
     viewsMax,
+    builtIn,
     catalogedViews: async () => [...catalog.views.values()],
     createView: (draft, uidMin) => catalog.create(draft, uidMin),
     changeView: view => catalog.put(view),
@@ -145,4 +146,76 @@ it('gives the place of a view to no other until every lane has forgotten it', as
   expect([...one.lanes]).toEqual([[view.slot, view.uid]]);
   await one.views.declare('d', A);
   expect(one.views.get('d')?.slot).toBe(0);
+});
+
+const BUILT_IN: BuiltInView = {
+  name: '@c',
+  entity: 'entry',
+  features: new Map([['payload', 'bytes']]),
+  l1Bytes: 1_000,
+  eviction: 'fifo',
+};
+
+it('has its built-in views beside those of clients, who never see them', async () => {
+  const catalog = new SharedCatalog();
+  const { views, lanes } = open(catalog, 1, [BUILT_IN]);
+  await views.refresh();
+  expect(views.builtIn('@c')).toBeUndefined();
+  await views.declareBuiltIn();
+  await views.declareBuiltIn();
+  expect(views.builtIn('@c')).toMatchObject({ uid: 1, slot: 0, l1Bytes: 1_000, eviction: 'fifo' });
+  // Its place in memory is this server's alone.
+  expect(catalog.views.get('@c')).toMatchObject({ l1Bytes: undefined, eviction: 's3-fifo' });
+  expect([views.get('@c'), views.list()]).toEqual([undefined, []]);
+  await expect(views.drop('@c')).rejects.toMatchObject({ code: 'view-not-found' });
+  await views.declare('v', A);
+  await expect(views.declare('w', A)).rejects.toMatchObject({ code: 'too-many-views' });
+  await views.refresh();
+  expect(views.all().map(view => [view.name, view.slot])).toEqual([
+    ['@c', 0],
+    ['v', 1],
+  ]);
+  expect(views.builtIn('v')).toBeUndefined();
+  expect(lanes.size).toBe(2);
+});
+
+it('leaves built-in views of other servers alone, and shares those that it has too', async () => {
+  const catalog = new SharedCatalog();
+  const one = open(catalog, 1, [BUILT_IN, { ...BUILT_IN, name: '@d' }]);
+  const two = open(catalog, 1, [{ ...BUILT_IN, l1Bytes: undefined, eviction: 'lru' }]);
+  await one.views.declareBuiltIn();
+  await two.views.refresh();
+  await two.views.declareBuiltIn();
+  expect(two.views.all().map(view => view.name)).toEqual(['@c']);
+  expect(two.views.builtIn('@c')).toMatchObject({ uid: 1, l1Bytes: undefined, eviction: 'lru' });
+  expect(catalog.views.size).toBe(2);
+  await one.views.refresh();
+  expect(one.views.builtIn('@c')).toMatchObject({ uid: 1, l1Bytes: 1_000 });
+});
+
+it('empties a built-in view by making it anew, also what another server has made anew meanwhile', async () => {
+  const catalog = new SharedCatalog();
+  const one = open(catalog, 1, [BUILT_IN]);
+  const two = open(catalog, 1, [BUILT_IN]);
+  await one.views.declareBuiltIn();
+  await two.views.refresh();
+  let isOver = false;
+  const renewed = one.views.renew('@c').finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    expect(one.views.builtIn('@c'), 'it is never missed').toBeDefined();
+    await Promise.resolve();
+  }
+  await renewed;
+  const uid = one.views.builtIn('@c')?.uid ?? 0;
+  expect(uid).toBeGreaterThan(1);
+  expect(one.emptied).toEqual([0]);
+  // The other has not heard of it: what was written under the uid it does not know goes too.
+  await two.views.renew('@c');
+  expect(two.views.builtIn('@c')?.uid).toBeGreaterThan(uid);
+  expect(catalog.views.get('@c')?.uid).toBe(two.views.builtIn('@c')?.uid);
+  await one.views.refresh();
+  expect(one.views.builtIn('@c')?.uid).toBe(two.views.builtIn('@c')?.uid);
+  await expect(one.views.renew('@none')).rejects.toMatchObject({ code: 'view-not-found' });
 });

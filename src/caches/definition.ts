@@ -1,0 +1,82 @@
+/**
+ * Named caches: what each is told, the limits of that, and the caches that come configured.
+ *
+ * A cache is a view with a built-in schema, whose name no client can declare; what is said here is what a cache has
+ * beyond a view. Times count from an entry's write: it is fresh for the ttl, then may be served while it is made anew
+ * for `staleWhileRevalidateMs`, and while its origin fails for `staleIfErrorMs`; each begins where the ttl ends.
+ */
+import type { EvictionPolicy } from '../views/schema.js';
+
+export interface CacheDefinition {
+  readonly name: string;
+  readonly enabled: boolean;
+  readonly ttlMs: number;
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+  readonly negativeTtlMs: number;
+  /** Of L1; undefined: an equal share. */
+  readonly l1Bytes: number | undefined;
+  readonly eviction: EvictionPolicy;
+  /** Payloads above this are compressed below L1. */
+  readonly compressAbove: number;
+  readonly tagsMax: number;
+  /** Put before each key in every tier. */
+  readonly prefix: string;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+export const CACHE_LIMITS = {
+  /** With the @ before it, the name of a view. */
+  nameLength: 63,
+  caches: 64,
+  negativeTtlMs: HOUR,
+  tags: 64,
+  /** A key and its prefix are an id together. */
+  prefixBytes: 64,
+  compressAboveMin: 64,
+  /** The largest body there is: such a cache compresses nothing. */
+  compressAboveMax: 64 * 2 ** 20,
+} as const;
+
+/** What a cache is that only has a name. */
+export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
+  enabled: true,
+  ttlMs: 5 * MINUTE,
+  staleWhileRevalidateMs: MINUTE,
+  staleIfErrorMs: HOUR,
+  negativeTtlMs: 5 * SECOND,
+  l1Bytes: undefined,
+  eviction: 's3-fifo',
+  compressAbove: 1024,
+  tagsMax: CACHE_LIMITS.tags,
+  prefix: '',
+};
+
+/** The caches that come configured, by name. */
+export const CACHES_STANDARD: readonly CacheDefinition[] = [
+  cache('results', {}),
+  cache('recommendations', {}),
+  // A prediction that is out of date is wrong, not just old: none is served beyond its ttl for long.
+  cache('predictions', { staleWhileRevalidateMs: 30 * SECOND, staleIfErrorMs: 5 * MINUTE }),
+  cache('anomalies', { staleWhileRevalidateMs: 30 * SECOND, staleIfErrorMs: 5 * MINUTE }),
+  // Few entries, asked by everyone: any list is better than none.
+  cache('popular', { staleWhileRevalidateMs: 5 * MINUTE, staleIfErrorMs: DAY }),
+  cache('fingerprints', { ttlMs: 10 * MINUTE }),
+  cache('plans', { ttlMs: 30 * MINUTE, staleWhileRevalidateMs: 5 * MINUTE }),
+  cache('rankingConfig', { ttlMs: DAY, staleWhileRevalidateMs: HOUR, staleIfErrorMs: 7 * DAY }),
+  // The same text has the same vector, and vectors do not compress.
+  cache('embeddings', {
+    ttlMs: 7 * DAY,
+    staleWhileRevalidateMs: DAY,
+    staleIfErrorMs: 7 * DAY,
+    compressAbove: CACHE_LIMITS.compressAboveMax,
+  }),
+];
+
+function cache(name: string, options: Partial<CacheDefinition>): CacheDefinition {
+  return { ...CACHE_STANDARD, ...options, name };
+}

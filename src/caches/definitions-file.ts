@@ -1,0 +1,164 @@
+/**
+ * The configuration file's caches: `{"caches": {"results": {"ttl": "1m"}, "plans": null, "suggest": {}}}`.
+ *
+ * A cache that comes configured is changed where the file says so, and removed with null; any other name is a new
+ * cache. Every problem is named with its path. The file is read once, at start.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import * as z from 'zod';
+import { formatBytes, parseBytes } from '../base/bytes.js';
+import { DURATION_MS_MAX, formatDuration, parseDuration } from '../base/duration.js';
+import { HeadraceError, type ProblemDetail } from '../base/errors.js';
+import { JsonReader } from '../base/json.js';
+import { type JsonValue, readText } from '../base/json-value.js';
+import { shown } from '../base/problem-list.js';
+import { parsed, plainObject, problemsOf } from '../base/zod-json.js';
+import { EVICTION_POLICIES } from '../views/schema.js';
+import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
+import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
+
+export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
+
+/** The file cannot be read or used; `message` has a line for each problem. */
+export class DefinitionsFileError extends Error {
+  override readonly name = 'DefinitionsFileError';
+}
+
+const duration = (min: number, max: number) => parsed(text => parseDuration(text, min, max));
+const size = (min: number, max: number) =>
+  z.union([z.number().transform(String), z.string()]).pipe(parsed(text => parseBytes(text, min, max)));
+
+const PREFIX = z.string().superRefine((prefix, context) => {
+  const bytes = Buffer.byteLength(prefix);
+  const message = `has ${bytes} bytes, ${CACHE_LIMITS.prefixBytes} are allowed`;
+  if (bytes > CACHE_LIMITS.prefixBytes) context.addIssue({ code: 'custom', message });
+  // It would be a wildcard in the patterns that invalidate.
+  if (prefix.includes('*')) context.addIssue({ code: 'custom', message: 'has a *, which is not allowed' });
+});
+
+const CACHE = z.strictObject({
+  enabled: z.boolean().optional(),
+  ttl: duration(1, DURATION_MS_MAX).optional(),
+  staleWhileRevalidate: duration(0, DURATION_MS_MAX).optional(),
+  staleIfError: duration(0, DURATION_MS_MAX).optional(),
+  negativeTtl: duration(0, CACHE_LIMITS.negativeTtlMs).optional(),
+  l1: z
+    .strictObject({
+      bytes: size(VIEW_BODY_LIMITS.l1BytesMin, VIEW_BODY_LIMITS.l1BytesMax).optional(),
+      eviction: z.enum(EVICTION_POLICIES).optional(),
+    })
+    .optional(),
+  compressAbove: size(CACHE_LIMITS.compressAboveMin, CACHE_LIMITS.compressAboveMax).optional(),
+  tagsMax: z.int().min(0).max(CACHE_LIMITS.tags).optional(),
+  prefix: PREFIX.optional(),
+});
+
+/** A Map, as any name that the file may have would be none of an object's own. */
+const FILE = z.strictObject({ caches: z.map(z.string(), CACHE.nullable()).optional() });
+
+/** The caches there are with this file; with an empty path, those that come configured. @throws DefinitionsFileError */
+export function readDefinitionsFile(path: string): readonly CacheDefinition[] {
+  if (path === '') return CACHES_STANDARD;
+  return readDefinitions(bytesOf(path), path);
+}
+
+/** @throws DefinitionsFileError whose lines begin with `where`. */
+export function readDefinitions(bytes: Uint8Array, where: string): readonly CacheDefinition[] {
+  const failed = (problems: readonly ProblemDetail[]) =>
+    new DefinitionsFileError(
+      problems.map(({ at, detail }) => `${where}: ${at || 'the file'} ${detail}`).join('\n'),
+    );
+  const result = FILE.safeParse(fileForm(jsonOf(bytes, where)));
+  if (!result.success) throw failed(problemsOf(result.error));
+  const given = [...(result.data.caches ?? [])];
+  const problems = given.flatMap(([name]) => {
+    const detail = cacheNameProblem(name);
+    return detail === undefined ? [] : [{ at: `caches.${shown(name)}`, detail }];
+  });
+  const caches = new Map(CACHES_STANDARD.map(cache => [cache.name, cache]));
+  for (const [name, options] of given) {
+    if (options === null) {
+      if (!caches.delete(name))
+        problems.push({ at: `caches.${name}`, detail: 'is null, but no cache that comes configured' });
+    } else caches.set(name, changed(caches.get(name) ?? { ...CACHE_STANDARD, name }, options));
+  }
+  const { caches: cachesMax } = CACHE_LIMITS;
+  if (caches.size > cachesMax)
+    problems.push({ at: 'caches', detail: `makes ${caches.size} caches, ${cachesMax} are allowed` });
+  if (problems.length > 0) throw failed(problems);
+  return [...caches.values()];
+}
+
+/** A definition as the file has it, with all that it leaves open. */
+export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
+  const { l1Bytes, eviction } = definition;
+  return {
+    enabled: definition.enabled,
+    ttl: formatDuration(definition.ttlMs),
+    staleWhileRevalidate: formatDuration(definition.staleWhileRevalidateMs),
+    staleIfError: formatDuration(definition.staleIfErrorMs),
+    negativeTtl: formatDuration(definition.negativeTtlMs),
+    l1: { ...(l1Bytes === undefined ? {} : { bytes: formatBytes(l1Bytes) }), eviction },
+    compressAbove: formatBytes(definition.compressAbove),
+    tagsMax: definition.tagsMax,
+    prefix: definition.prefix,
+  };
+}
+
+function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheDefinition {
+  return {
+    name: cache.name,
+    enabled: options.enabled ?? cache.enabled,
+    ttlMs: options.ttl ?? cache.ttlMs,
+    staleWhileRevalidateMs: options.staleWhileRevalidate ?? cache.staleWhileRevalidateMs,
+    staleIfErrorMs: options.staleIfError ?? cache.staleIfErrorMs,
+    negativeTtlMs: options.negativeTtl ?? cache.negativeTtlMs,
+    l1Bytes: options.l1?.bytes ?? cache.l1Bytes,
+    eviction: options.l1?.eviction ?? cache.eviction,
+    compressAbove: options.compressAbove ?? cache.compressAbove,
+    tagsMax: options.tagsMax ?? cache.tagsMax,
+    prefix: options.prefix ?? cache.prefix,
+  };
+}
+
+function cacheNameProblem(name: string): string | undefined {
+  const { nameLength } = CACHE_LIMITS;
+  if (name.length > nameLength) return `has a name of ${name.length} characters, ${nameLength} are allowed`;
+  const problem = nameProblem(name);
+  return problem === undefined ? undefined : `has a name that ${problem}`;
+}
+
+function bytesOf(path: string): Uint8Array {
+  try {
+    const { size: bytes } = statSync(path);
+    if (bytes <= DEFINITIONS_FILE_BYTES_MAX) return readFileSync(path);
+    throw new Error(`has ${bytes} bytes, ${DEFINITIONS_FILE_BYTES_MAX} are allowed`);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DefinitionsFileError(`${path}: the file cannot be read: ${reason}`);
+  }
+}
+
+function jsonOf(bytes: Uint8Array, where: string): JsonValue {
+  try {
+    return readText(new JsonReader(), bytes);
+  } catch (error) {
+    if (!(error instanceof HeadraceError)) throw error;
+    throw new DefinitionsFileError(`${where}: ${error.message}`);
+  }
+}
+
+/** As zod wants it: objects, but for the Map of caches. */
+function fileForm(value: JsonValue): unknown {
+  if (!(value instanceof Map)) return value;
+  const caches = value.get('caches');
+  if (!(caches instanceof Map)) return plainTree(value);
+  const forms = new Map([...caches].map(([name, options]) => [name, plainTree(options)]));
+  return { ...(plainTree(value) as object), caches: forms };
+}
+
+function plainTree(value: JsonValue): unknown {
+  if (Array.isArray(value)) return value.map(plainTree);
+  if (!(value instanceof Map)) return value;
+  return plainObject(new Map([...value].map(([key, member]) => [key, plainTree(member)])));
+}

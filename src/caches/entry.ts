@@ -1,0 +1,102 @@
+/**
+ * An entry of a named cache as a record of a built-in view (`entry-view.ts`): bytes with their content type, and how
+ * long they may be served. Written by a lane, read in place by the front.
+ *
+ *     strings  contentType │ etag │ encoding        int64s  staleWhileRevalidate, in milliseconds
+ *     bytes    payload                              and the record's own: version, times, tags, checksum
+ *
+ * The record is fresh until its fresh-until, and kept until its expires-at: longer by the larger of the two stale times.
+ */
+import { createHash } from 'node:crypto';
+import type { RecordDraft } from '../views/record-draft.js';
+import { RECORD_BYTES_MAX, RECORD_BYTES_MIN } from '../views/record-layout.js';
+import { RecordReader } from '../views/record-reader.js';
+import type { FeatureType } from '../views/schema.js';
+
+/** In this order, which gives each its index among those of its type. */
+export const ENTRY_FEATURES: ReadonlyMap<string, FeatureType> = new Map([
+  ['contentType', 'string'],
+  ['etag', 'string'],
+  ['encoding', 'string'],
+  ['payload', 'bytes'],
+  ['staleWhileRevalidate', 'int64'],
+]);
+
+const CONTENT_TYPE = 0;
+const ETAG = 1;
+
+export const ENTRY_LIMITS = {
+  /** A record less what stands beside the payload: 64 tags of 256 bytes with their offsets, and the head. */
+  payloadBytes: RECORD_BYTES_MAX - 20 * 1024,
+  contentTypeBytes: 256,
+  tagBytes: 256,
+} as const;
+
+/** What a client says of the bytes it puts. */
+export interface EntryHead {
+  readonly contentType: string;
+  readonly tags: readonly string[];
+  readonly freshMs: number;
+  /** Both begin where the entry is no longer fresh. */
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+}
+
+/** Fills a draft that is empty. */
+export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Array): void {
+  for (let position = 0; position < ENTRY_FEATURES.size; position++) draft.setPresent(position);
+  draft.strings[CONTENT_TYPE] = head.contentType;
+  draft.strings[ETAG] = etagOf(head.contentType, payload);
+  draft.bytes[0] = payload;
+  draft.int64s[0] = head.staleWhileRevalidateMs;
+  draft.tags = [...head.tags];
+  draft.ttlMs = head.freshMs;
+  draft.staleMs = Math.max(head.staleWhileRevalidateMs, head.staleIfErrorMs);
+}
+
+/** A strong validator, as it goes into the header: equal for equal bytes of one content type, whoever put them. */
+function etagOf(contentType: string, payload: Uint8Array): string {
+  const hash = createHash('sha256').update(contentType).update('\0').update(payload);
+  return `"${hash.digest('base64url').slice(0, 22)}"`;
+}
+
+/** Reads entries in place: set on one after the other, as the `RecordReader` that it is made of. */
+export class EntryReader {
+  readonly #record = new RecordReader();
+
+  /** The `length` bytes at `offset` must outlive the reader's use of them. */
+  reset(bytes: Uint8Array, offset = 0, length = bytes.length - offset): void {
+    this.#record.reset(bytes, offset, length);
+    this.isTombstone = length === RECORD_BYTES_MIN && this.#record.tombstone;
+  }
+
+  /** The entry was deleted. */
+  isTombstone = false;
+
+  get writtenAt(): number {
+    return this.#record.writtenAt;
+  }
+
+  get freshUntil(): number {
+    return this.#record.freshUntil;
+  }
+
+  get staleWhileRevalidateMs(): number {
+    return this.#record.int64(0) ?? 0;
+  }
+
+  get contentType(): string {
+    return this.#record.string(CONTENT_TYPE) ?? '';
+  }
+
+  get etag(): string {
+    return this.#record.string(ETAG) ?? '';
+  }
+
+  /** Where it lies. */
+  get payload(): Uint8Array {
+    return this.#record.bytes(0) ?? NO_BYTES;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);

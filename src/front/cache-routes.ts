@@ -1,0 +1,59 @@
+/** The paths below `/v1/caches/`, and who answers each; the part of `routes.ts` that is about named caches. */
+import { HeadraceError } from '../base/errors.js';
+import type { CacheDefinition } from '../caches/definition.js';
+import type { Exchange } from './front.js';
+import { allowed, decode, handlerOf, idOf, refuse, refuseQuery, unknownPath } from './route-parts.js';
+
+type OnCache = (exchange: Exchange, cache: CacheDefinition) => void;
+type OnEntry = (exchange: Exchange, cache: CacheDefinition, key: string) => void;
+
+/** By method. */
+export interface CacheRouteHandlers {
+  readonly entry: Readonly<Record<string, OnEntry>>;
+  readonly entryBatch: Readonly<Record<string, OnCache>>;
+  readonly entryInvalidation: Readonly<Record<string, OnCache>>;
+  readonly cacheKey: Readonly<Record<string, OnCache>>;
+  readonly cache: Readonly<Record<string, OnCache>>;
+}
+
+export const CACHE_PREFIX = '/v1/caches/';
+
+/** Behind a cache's name. */
+const KINDS: ReadonlyMap<string, Exclude<keyof CacheRouteHandlers, 'entry'>> = new Map([
+  ['', 'cache'],
+  ['/key', 'cacheKey'],
+  ['/entries:batchGet', 'entryBatch'],
+  ['/invalidate', 'entryInvalidation'],
+]);
+
+/** Answers a request whose path begins with `CACHE_PREFIX`. */
+export function cacheRoutesOf(
+  handlers: CacheRouteHandlers,
+  cacheNamed: (name: string) => CacheDefinition | undefined,
+): (exchange: Exchange, path: string) => void {
+  const entryMethods = allowed(handlers.entry);
+
+  function known(name: string): CacheDefinition {
+    const cache = cacheNamed(name);
+    if (cache === undefined) throw new HeadraceError('cache-not-found', `there is no cache ${name}`);
+    return cache;
+  }
+
+  return (exchange, path) => {
+    const slash = path.indexOf('/', CACHE_PREFIX.length);
+    const end = slash < 0 ? path.length : slash;
+    const name = decode(path.slice(CACHE_PREFIX.length, end));
+    if (path.startsWith('/entries/', end)) {
+      const handler = handlerOf(handlers.entry, exchange.method);
+      if (handler === undefined) return refuse(exchange, entryMethods);
+      refuseQuery(exchange);
+      return handler(exchange, known(name), idOf(path.slice(end + 9)));
+    }
+    const kind = KINDS.get(path.slice(end));
+    if (kind === undefined) return unknownPath(exchange);
+    const handler = handlerOf(handlers[kind], exchange.method);
+    if (handler === undefined) return refuse(exchange, allowed(handlers[kind]));
+    refuseQuery(exchange);
+    return handler(exchange, known(name));
+  };
+}
