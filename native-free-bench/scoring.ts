@@ -8,13 +8,8 @@
  */
 import { float16Value } from '../src/caches/embeddings/float16.js';
 import { PACKINGS, type Packing, pack, packedBytes } from '../src/caches/embeddings/packing.js';
-import {
-  type Candidates,
-  EmbeddingScorer,
-  type Scored,
-  type ScoreRequest,
-} from '../src/caches/embeddings/scorer.js';
-import { METRICS, TopK } from '../src/caches/embeddings/top-k.js';
+import { EmbeddingScorer, type ScoreRequest } from '../src/caches/embeddings/scorer.js';
+import { type Match, METRICS, TopK } from '../src/caches/embeddings/top-k.js';
 import { SCALE_BYTES } from '../src/caches/embeddings/wasm/places.js';
 
 const SIZES = process.argv.includes('--tiny')
@@ -42,15 +37,15 @@ class TypedArrayScorer {
   readonly #query = new Float32Array(SIZES.dimensions);
   readonly #top = new TopK();
 
-  best({ format, metric, query, k }: ScoreRequest, { keys, payloads }: Candidates): Scored {
+  best({ format, metric, query, k }: ScoreRequest, payloads: readonly Uint8Array[]): Match[] {
     this.#query.set(query);
     const top = this.#top;
     top.begin(metric, k);
-    for (let index = 0; index < keys.length; index++) {
-      this.#take(format.packing, payloads[index] ?? new Uint8Array());
-      top.offer(this.#score(metric), keys[index] ?? '', index);
+    for (let place = 0; place < payloads.length; place++) {
+      this.#take(format.packing, payloads[place] ?? new Uint8Array());
+      top.offer(this.#score(metric), place);
     }
-    return { matches: top.take(), missing: 0, malformed: 0 };
+    return top.take();
   }
 
   /** Leaves the elements in `#floats`. */
@@ -102,7 +97,7 @@ interface Times {
   cpuMs: number;
 }
 
-function timed(times: Times, call: () => Scored): void {
+function timed(times: Times, call: () => Match[]): void {
   const before = process.cpuUsage();
   for (let n = 0; n < SIZES.calls; n++) {
     const began = performance.now();
@@ -129,24 +124,29 @@ function laidOut(payloads: readonly Uint8Array[], memory: ArrayBufferLike, strid
   });
 }
 
+function bestInWasm(request: ScoreRequest, payloads: readonly Uint8Array[]): Match[] {
+  wasm.begin(request);
+  for (let place = 0; place < payloads.length; place++) wasm.offer(payloads[place] ?? new Uint8Array(), place);
+  return wasm.take();
+}
+
 const wasm = new EmbeddingScorer();
 const typedArrays = new TypedArrayScorer();
-const keys = Array.from({ length: SIZES.candidates }, (_, n) => `doc-${n}`);
-const vectors = keys.map(randomVector);
+const vectors = Array.from({ length: SIZES.candidates }, randomVector);
 const query = randomVector();
 
 for (const packing of PACKINGS) {
   const format = { packing, dimensions: SIZES.dimensions };
   const stride = packedBytes(format) + 16;
   const packed = vectors.map(vector => pack(format, vector));
-  const own = laidOut(packed, new ArrayBuffer(stride * keys.length), stride);
-  const shared = laidOut(packed, new SharedArrayBuffer(stride * keys.length), stride);
+  const own = laidOut(packed, new ArrayBuffer(stride * packed.length), stride);
+  const shared = laidOut(packed, new SharedArrayBuffer(stride * packed.length), stride);
   for (const metric of METRICS) {
     const request = { format, metric, query, k: K };
     const ways = [
-      { name: 'wasm', call: () => wasm.best(request, { keys, payloads: own }) },
-      { name: 'wasm, shared', call: () => wasm.best(request, { keys, payloads: shared }) },
-      { name: 'typed arrays', call: () => typedArrays.best(request, { keys, payloads: own }) },
+      { name: 'wasm', call: () => bestInWasm(request, own) },
+      { name: 'wasm, shared', call: () => bestInWasm(request, shared) },
+      { name: 'typed arrays', call: () => typedArrays.best(request, own) },
     ].map(way => ({ ...way, times: { callsMs: [], cpuMs: 0 } as Times }));
     for (const { call } of ways) timed({ callsMs: [], cpuMs: 0 }, call);
     for (let round = 0; round < SIZES.rounds; round++) for (const { call, times } of ways) timed(times, call);

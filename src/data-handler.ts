@@ -5,6 +5,7 @@ import { entryViewName } from './caches/entry-view.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
 import { cacheHandlers } from './front/cache-handlers.js';
+import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
@@ -21,6 +22,7 @@ import type { Lanes } from './lanes/lanes.js';
 import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
+import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
 import type { ViewRegistry } from './views/registry.js';
 
@@ -38,16 +40,14 @@ export interface DataHandlerParts {
 
 export function dataHandler({ config, log, table, lanes, views, definitions }: DataHandlerParts): Handler {
   const { bodyBytesMax, lineBytesMax, deadline } = config;
-  const store = new RecordStore({
-    table: new TableReader(table, readerOfFront(config.lanes)),
-    lanes,
-    clock: systemClock,
-    deadlineMs: deadline,
-  });
+  const reader = new TableReader(table, readerOfFront(config.lanes));
+  const store = new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
+  const embeddings = new EmbeddingHandlers({ ...shared, scoring, viewOf, lineBytesMax });
   const l1 = new Caches(table);
   const l1FiguresOf = (cache: CacheDefinition) => {
     const slot = viewOf(cache)?.slot;
@@ -66,7 +66,14 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, l1FiguresOf, bodyBytesMax, answerError }),
+      ...cacheHandlers({
+        definitions,
+        l1FiguresOf,
+        scoringFiguresOf: cache => embeddings.figuresOf(cache),
+        bodyBytesMax,
+        answerError,
+      }),
+      ...embeddings.routes,
       entry: entryHandlers({ ...shared, viewOf }),
       ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },

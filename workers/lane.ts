@@ -10,6 +10,7 @@ import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { Caches } from '../src/l1/caches.js';
 import { claimLane } from '../src/l1/lane-owner.js';
+import { TableReader } from '../src/l1/table-reader.js';
 import { TableWriter } from '../src/l1/table-writer.js';
 import {
   failureOf,
@@ -33,6 +34,7 @@ import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { Review } from '../src/resolve/review.js';
+import { ScoreResolver } from '../src/resolve/score-resolver.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
 import { Untold } from '../src/resolve/untold.js';
 import { recordVersion } from '../src/views/record-codec.js';
@@ -103,6 +105,9 @@ async function open(
   });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
+  // The scratch is this thread's, and nobody holds on to what is in it.
+  const table = new TableReader(data.table, lane);
+  const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
@@ -132,7 +137,7 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, eraser, flights, pause: nextTurn, close },
+    ...{ catalog, reads, writes, scores, eraser, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
 }

@@ -8,6 +8,7 @@ import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
+import type { ScoringFigures } from './embedding-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
@@ -16,6 +17,8 @@ export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
   /** What L1 has of the cache; `undefined` while that is not known. */
   readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
+  /** What was asked of a cache of embeddings; `undefined` for others. */
+  readonly scoringFiguresOf: (cache: CacheDefinition) => ScoringFigures | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -26,12 +29,14 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 export function cacheHandlers({
   definitions,
   l1FiguresOf,
+  scoringFiguresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
-    const l1 = l1FiguresOf(cache);
-    return { cache: cache.name, ...definitionJson(cache), ...(l1 === undefined ? {} : { figures: { l1 } }) };
+    const figures = { l1: l1FiguresOf(cache), scoring: scoringFiguresOf(cache) };
+    // What is not known is not shown.
+    return { cache: cache.name, ...definitionJson(cache), figures };
   }
 
   function list(exchange: Exchange): void {

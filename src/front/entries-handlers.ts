@@ -7,11 +7,11 @@ import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
+import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
 import { entryId, wasEmptied } from './entry-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
-import { JSON_TYPE } from './media.js';
+import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface EntriesHandlerOptions {
@@ -24,7 +24,6 @@ export interface EntriesHandlerOptions {
 }
 
 const INVALIDATED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
-const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 
 export function entriesHandlers(
   options: EntriesHandlerOptions,
@@ -33,18 +32,20 @@ export function entriesHandlers(
   const writer = new JsonWriter();
   const failed = new CacheStatus().failed;
 
-  async function batch(kept: Exchange, cache: CacheDefinition, body: Uint8Array): Promise<void> {
+  async function batch(kept: Exchange, cache: CacheDefinition, body: Uint8Array, asBytes: boolean): Promise<void> {
     const keys = readEntryBatch(body);
     const ids = keys.map(key => entryId(cache, key));
     const view = viewOf(cache);
-    const entries = new EntryBatch(keys.length);
-    let headers = SWITCHED_OFF;
+    const { embedding } = cache;
+    const entries = new EntryBatch(keys.length, embedding);
+    const contentType = asBytes ? BYTES_TYPE : JSON_TYPE;
+    let status = SWITCHED_OFF;
     if (cache.enabled) {
       const misses = view === undefined ? undefined : await store.lookup(view, ids, entries);
-      const status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
-      headers = ['content-type', JSON_TYPE, 'cache-status', status];
+      status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
     }
-    kept.respond(200, headers, entries.json(writer, cache.name, keys, store.now()));
+    const answer = asBytes ? entries.matrix(store.now()) : entries.json(writer, cache.name, keys, store.now());
+    kept.respond(200, ['content-type', contentType, 'cache-status', status], answer);
   }
 
   async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number> {
@@ -69,8 +70,9 @@ export function entriesHandlers(
   return {
     entryBatch: {
       POST(exchange, cache) {
+        const asBytes = cache.embedding !== undefined && areBytesAccepted(exchange.header('accept'));
         exchange.readBody(bodyBytesMax, (body, kept) => {
-          batch(kept, cache, body).catch(error => answerError(kept, error));
+          batch(kept, cache, body, asBytes).catch(error => answerError(kept, error));
         });
       },
     },

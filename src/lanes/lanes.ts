@@ -19,11 +19,14 @@ import {
   type ControlTask,
   type Erasure,
   errorOf,
+  type IngestOp,
   type IngestResult,
   type Invalidation,
   type LaneCounters,
+  type LaneScores,
   type PutResult,
   type ReadOp,
+  type ScoreTask,
   type ViewDraft,
   type WriteResult,
 } from './messages.js';
@@ -172,10 +175,10 @@ export class Lanes {
     view: View,
     chunk: Uint8Array,
     lineNumbers: Uint32Array,
-    flat: boolean,
+    form: Pick<IngestOp, 'flat' | 'vectors'>,
     deadlineMs: number,
   ): Promise<IngestResult> {
-    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, deadlineMs } as const;
+    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, ...form, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: undefined }, chunk.byteLength);
     assert(result.kind === 'ingest', 'an ingest is answered as one');
     return result.ingest;
@@ -194,6 +197,17 @@ export class Lanes {
   async #count(task: ControlTask, deadlineMs: number): Promise<number> {
     const replies = await this.#controlAll(task, deadlineMs);
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
+  }
+
+  /** Scores candidates of a cache of embeddings, all of this lane. */
+  async score(lane: number, task: Omit<ScoreTask, 'kind'>): Promise<LaneScores> {
+    const { ids, request, deadlineMs } = task;
+    const bytes = charactersOf(ids) + 4 * request.query.length;
+    const call = this.#begin<ControlTask, ControlReply>(lane, { kind: 'score', ...task }, bytes, deadlineMs);
+    this.#lane(lane).control(call);
+    const reply = await call.answer;
+    assert(reply.kind === 'scored', 'a question for scores is answered with them');
+    return reply.scores;
   }
 
   /** The views of the catalog. @throws HeadraceError `unavailable`, as the other calls to the catalog do. */

@@ -7,6 +7,8 @@
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { ScoreRequest } from '../caches/embeddings/scorer.js';
+import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
@@ -55,6 +57,8 @@ export interface IngestOp {
   /** Of each line of the chunk, its number in the request, from 1. */
   readonly lineNumbers: Uint32Array;
   readonly flat: boolean;
+  /** The lines are vectors, for a cache of embeddings. */
+  readonly vectors?: VectorLoad | undefined;
   readonly deadlineMs: number;
 }
 
@@ -71,6 +75,29 @@ export type Invalidation =
 /** What entries to delete: of all, the view is renewed. */
 export type Erasure = Exclude<Invalidation, { readonly kind: 'all' }>;
 
+/** Scores those of the candidates that are this lane's. */
+export interface ScoreTask {
+  readonly kind: 'score';
+  readonly viewUid: number;
+  readonly ids: readonly string[];
+  readonly request: ScoreRequest;
+  readonly deadlineMs: number;
+}
+
+/** Places are those of the task's ids. */
+export interface LaneScores {
+  /** The best, at most as many as were wanted, with their scores. */
+  readonly places: Uint32Array;
+  readonly scores: Float64Array;
+  /** Of which there is no vector that may be served; the malformed ones are among them. */
+  readonly missing: Uint32Array;
+  /** That cannot be read now. */
+  readonly unavailable: Uint32Array;
+  readonly malformed: number;
+  /** How many shared memory did not have. */
+  readonly below: number;
+}
+
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
 /** Each may be given twice, and has the effect of once: a lane that dies in the middle is asked again. */
@@ -84,6 +111,7 @@ export type ControlTask =
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
   /** The same of entries of a named cache, which are gone for good then. */
   | { readonly kind: 'erase'; readonly viewUid: number; readonly spec: Erasure }
+  | ScoreTask
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
@@ -171,6 +199,7 @@ export type ControlReply =
   | { readonly kind: 'done'; readonly count: number }
   | { readonly kind: 'cataloged'; readonly views: readonly CatalogedView[] }
   | { readonly kind: 'standing'; readonly standing: Standing<CatalogedView> | undefined }
+  | { readonly kind: 'scored'; readonly scores: LaneScores }
   | { readonly kind: 'stats'; readonly counters: LaneCounters };
 
 export type LaneReply =

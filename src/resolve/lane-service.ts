@@ -19,6 +19,7 @@ import type { LaneViews } from './lane-views.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
+import type { ScoreResolver } from './score-resolver.js';
 
 export interface LaneServiceParts {
   readonly views: LaneViews;
@@ -29,6 +30,7 @@ export interface LaneServiceParts {
   readonly inspector: RecordInspector;
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
+  readonly scores: ScoreResolver;
   readonly eraser: Pick<Eraser, 'erase'>;
   readonly flights: { readonly joined: number };
   /** Begins to read what was hot before the start, unless it has begun. */
@@ -89,6 +91,8 @@ export class LaneService {
         // What is in memory goes first, so that it goes at once.
         await this.#invalidate(task.viewUid, task.spec);
         return { kind: 'done', count: await this.#parts.eraser.erase(task.viewUid, task.spec) };
+      case 'score':
+        return { kind: 'scored', scores: await this.#parts.scores.score(task) };
       case 'warm':
         this.#parts.warm();
         return DONE;

@@ -54,7 +54,7 @@ export function packedBytes({ packing, dimensions }: VectorFormat): number {
 }
 
 /**
- * @throws HeadraceError `invalid-record` that names the first element that is NaN, infinite, no float32, or too large for
+ * @throws HeadraceError `invalid-vector` that names the first element that is NaN, infinite, no float32, or too large for
  * the packing, or says that there are not as many as the format has dimensions.
  */
 export function pack(format: VectorFormat, vector: ArrayLike<number>): Uint8Array {
@@ -67,7 +67,7 @@ export function pack(format: VectorFormat, vector: ArrayLike<number>): Uint8Arra
   return bytes;
 }
 
-/** @throws HeadraceError `invalid-record` when the bytes are no vector of that format. */
+/** @throws HeadraceError `invalid-vector` when the bytes are no vector of that format. */
 export function unpack(format: VectorFormat, bytes: Uint8Array): Float32Array {
   const vector = new Float32Array(format.dimensions);
   if (bytes.length !== packedBytes(format)) {
@@ -84,7 +84,7 @@ export function unpack(format: VectorFormat, bytes: Uint8Array): Float32Array {
   return vector;
 }
 
-/** @throws HeadraceError `invalid-record` unless it has as many elements as that, all of them finite float32s. */
+/** @throws HeadraceError `invalid-vector` unless it has as many elements as that, all of them finite float32s. */
 export function checkVector(dimensions: number, vector: ArrayLike<number>): void {
   if (vector.length !== dimensions) throw wrong(`has ${vector.length} elements, not ${dimensions}`);
   for (let n = 0; n < dimensions; n++) {
@@ -146,5 +146,5 @@ function truncatedScale(exact: number): number {
 }
 
 function wrong(what: string): HeadraceError {
-  return new HeadraceError('invalid-record', `The vector ${what}.`);
+  return new HeadraceError('invalid-vector', `The vector ${what}.`);
 }

@@ -60,26 +60,17 @@ export interface ScoreRequest {
   readonly k: number;
 }
 
-/** Packed vectors, at any alignment; `undefined` where there is none. */
-export interface Candidates {
-  readonly keys: readonly string[];
-  readonly payloads: readonly (Uint8Array | undefined)[];
-}
-
-export interface Scored {
-  /** At most `k`, best first. */
-  readonly matches: readonly Match[];
-  readonly missing: number;
-  /** Of another length, or with an element that is not finite: they have no score. */
-  readonly malformed: number;
-}
-
-/** One for each thread that scores. */
+/** One for each thread that scores. From `begin` to `take` it belongs to one question. */
 export class EmbeddingScorer {
   readonly #code: ScoreCode;
   readonly #query: Float64Array;
   readonly #memory: Uint8Array;
   readonly #top = new TopK();
+  #packing = 0;
+  #metric = 0;
+  #dimensions = 0;
+  #squares = 0;
+  #bytes = 0;
 
   constructor() {
     this.#code = new WebAssembly.Instance(new WebAssembly.Module(code)).exports as ScoreCode;
@@ -89,33 +80,38 @@ export class EmbeddingScorer {
     this.#memory = new Uint8Array(buffer);
   }
 
-  /** @throws HeadraceError `invalid-record` when the query is no vector of so many dimensions. */
-  best({ format, metric, query, k }: ScoreRequest, { keys, payloads }: Candidates): Scored {
-    const { dimensions } = format;
+  /** @throws HeadraceError `invalid-vector` when the query is no vector of so many dimensions. */
+  begin({ format, metric, query, k }: ScoreRequest): void {
+    const { dimensions, packing } = format;
     assert(dimensions >= 1 && dimensions <= places.DIMENSIONS_MAX, 'a vector has room in the memory');
     checkVector(dimensions, query);
-    const squares = this.#takeQuery(query);
-    const [packing, metricNumber] = [PACKING_NUMBERS[format.packing], METRIC_NUMBERS[metric]];
-    const bytes = packedBytes(format);
-    const top = this.#top;
-    top.begin(metric, Math.max(1, Math.min(k, keys.length)));
-    let missing = 0;
-    let malformed = 0;
-    for (let index = 0; index < keys.length; index++) {
-      const payload = payloads[index];
-      if (payload === undefined) missing++;
-      else if (payload.length !== bytes) malformed++;
-      else {
-        // Copies from shared memory go by words only where both sides are equally aligned: 1,000 × 384 float32s
-        // at any alignment take 0.15 ms so, and took 0.44 ms without.
-        const at = places.CANDIDATE_AT + (payload.byteOffset % ALIGNMENT);
-        this.#memory.set(payload, at);
-        const score = this.#code.score(packing, metricNumber, dimensions, squares, at);
-        if (Number.isFinite(score)) top.offer(score, keys[index] ?? '', index);
-        else malformed++;
-      }
-    }
-    return { matches: top.take(), missing, malformed };
+    this.#squares = this.#takeQuery(query);
+    this.#packing = PACKING_NUMBERS[packing];
+    this.#metric = METRIC_NUMBERS[metric];
+    this.#dimensions = dimensions;
+    this.#bytes = packedBytes(format);
+    this.#top.begin(metric, k);
+  }
+
+  /**
+   * Scores a candidate: its packed vector, at any alignment. False when it has no score, as it is of another length or
+   * has an element that is not finite.
+   */
+  offer(packed: Uint8Array, place: number): boolean {
+    if (packed.length !== this.#bytes) return false;
+    // Copies from shared memory go by words only where both sides are equally aligned: 1,000 × 384 float32s
+    // at any alignment take 0.15 ms so, and took 0.44 ms without.
+    const at = places.CANDIDATE_AT + (packed.byteOffset % ALIGNMENT);
+    this.#memory.set(packed, at);
+    const score = this.#code.score(this.#packing, this.#metric, this.#dimensions, this.#squares, at);
+    if (!Number.isFinite(score)) return false;
+    this.#top.offer(score, place);
+    return true;
+  }
+
+  /** The best of all that were offered, at most `k`, best first. */
+  take(): Match[] {
+    return this.#top.take();
   }
 
   /** Returns the sum of its squares. */

@@ -1,8 +1,8 @@
 /**
- * The best k of many scores, in a total order, so that neither the order of the candidates nor how they were divided
- * among lanes changes an answer: the better score first, of equal scores the smaller key (by UTF-16 code units), of equal
- * keys the smaller index. A heap of k places with the last of them on top; nothing is allocated while scores are offered. It is kept from one question
- * to the next, as V8 discards code made for objects of which a garbage collection found none.
+ * The best k of many scores, in a total order, so that how the candidates were divided among threads changes no answer:
+ * the better score first, of equal scores the candidate that was named first. A heap of k places with the last of them on
+ * top; nothing is allocated while scores are offered. It is kept from one question to the next, as V8 discards code made
+ * for objects of which a garbage collection found none.
  */
 
 export const METRICS = ['dot', 'cosine', 'l2'] as const;
@@ -10,9 +10,8 @@ export const METRICS = ['dot', 'cosine', 'l2'] as const;
 export type Metric = (typeof METRICS)[number];
 
 export interface Match {
-  /** Of the candidate, among those that were offered. */
-  readonly index: number;
-  readonly key: string;
+  /** Of the candidate, among all that are asked for. */
+  readonly place: number;
   readonly score: number;
 }
 
@@ -21,8 +20,7 @@ export class TopK {
   #k = 0;
   #size = 0;
   #scores = new Float64Array(0);
-  #indexes = new Int32Array(0);
-  readonly #keys: string[] = [];
+  #places = new Int32Array(0);
 
   /** Holds none from now on, and at most `k`, at least 1. */
   begin(metric: Metric, k: number): void {
@@ -31,16 +29,16 @@ export class TopK {
     this.#size = 0;
     if (k <= this.#scores.length) return;
     this.#scores = new Float64Array(k);
-    this.#indexes = new Int32Array(k);
+    this.#places = new Int32Array(k);
   }
 
   /** @param score finite. */
-  offer(score: number, key: string, index: number): void {
+  offer(score: number, place: number): void {
     const size = this.#size;
     if (size < this.#k) {
       this.#size = size + 1;
-      this.#rise(size, score, key, index);
-    } else if (this.#isBefore(score, key, index, 0)) this.#sink(size, score, key, index);
+      this.#rise(size, score, place);
+    } else if (this.#isBefore(score, place, 0)) this.#sink(size, score, place);
   }
 
   /** All that are held, best first; none is held afterwards. */
@@ -48,64 +46,65 @@ export class TopK {
     const matches = new Array<Match>(this.#size);
     while (this.#size > 0) {
       const last = this.#size - 1;
-      matches[last] = { index: this.#indexes[0] ?? 0, key: this.#keys[0] ?? '', score: this.#scores[0] ?? 0 };
+      matches[last] = { place: this.#places[0] ?? 0, score: this.#scores[0] ?? 0 };
       this.#size = last;
-      this.#sink(last, this.#scores[last] ?? 0, this.#keys[last] ?? '', this.#indexes[last] ?? 0);
+      this.#sink(last, this.#scores[last] ?? 0, this.#places[last] ?? 0);
     }
-    this.#keys.length = 0;
     return matches;
   }
 
-  /** Whether that match comes before the one at that place. */
-  #isBefore(score: number, key: string, index: number, place: number): boolean {
-    const difference = (score - (this.#scores[place] ?? 0)) * this.#sign;
-    if (difference !== 0) return difference > 0;
-    const other = this.#keys[place] ?? '';
-    return key === other ? index < (this.#indexes[place] ?? 0) : key < other;
+  /** Whether that match comes before the one at `at`. */
+  #isBefore(score: number, place: number, at: number): boolean {
+    const difference = (score - (this.#scores[at] ?? 0)) * this.#sign;
+    return difference === 0 ? place < (this.#places[at] ?? 0) : difference > 0;
   }
 
-  /** Puts the match where place `from` has become free, or above. */
-  #rise(from: number, score: number, key: string, index: number): void {
-    let place = from;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
-      if (this.#isBefore(score, key, index, parent)) break;
-      this.#move(parent, place);
-      place = parent;
+  /** Puts the match where `from` has become free, or above. */
+  #rise(from: number, score: number, place: number): void {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (this.#isBefore(score, place, parent)) break;
+      this.#move(parent, at);
+      at = parent;
     }
-    this.#put(place, score, key, index);
+    this.#put(at, score, place);
   }
 
-  /** Puts the match in the place of the top, or below, in a heap of `size`. */
-  #sink(size: number, score: number, key: string, index: number): void {
-    let place = 0;
+  /** Puts the match where the top was, or below, in a heap of `size`. */
+  #sink(size: number, score: number, place: number): void {
+    let at = 0;
     for (;;) {
-      let child = 2 * place + 1;
+      let child = 2 * at + 1;
       if (child >= size) break;
-      if (child + 1 < size && this.#isPlaceBefore(child, child + 1)) child++;
-      if (!this.#isBefore(score, key, index, child)) break;
-      this.#move(child, place);
-      place = child;
+      if (child + 1 < size && this.#isHeldBefore(child, child + 1)) child++;
+      if (!this.#isBefore(score, place, child)) break;
+      this.#move(child, at);
+      at = child;
     }
-    this.#put(place, score, key, index);
+    this.#put(at, score, place);
   }
 
-  #isPlaceBefore(place: number, other: number): boolean {
-    return this.#isBefore(
-      this.#scores[place] ?? 0,
-      this.#keys[place] ?? '',
-      this.#indexes[place] ?? 0,
-      other,
-    );
+  #isHeldBefore(at: number, other: number): boolean {
+    return this.#isBefore(this.#scores[at] ?? 0, this.#places[at] ?? 0, other);
   }
 
   #move(from: number, to: number): void {
-    this.#put(to, this.#scores[from] ?? 0, this.#keys[from] ?? '', this.#indexes[from] ?? 0);
+    this.#put(to, this.#scores[from] ?? 0, this.#places[from] ?? 0);
   }
 
-  #put(place: number, score: number, key: string, index: number): void {
-    this.#scores[place] = score;
-    this.#keys[place] = key;
-    this.#indexes[place] = index;
+  #put(at: number, score: number, place: number): void {
+    this.#scores[at] = score;
+    this.#places[at] = place;
   }
+}
+
+/** The best `k` of several lists of matches. */
+export function bestOf(metric: Metric, k: number, lists: readonly (readonly Match[])[]): readonly Match[] {
+  const [only] = lists;
+  if (only !== undefined && lists.length === 1) return only;
+  const top = new TopK();
+  top.begin(metric, k);
+  for (const matches of lists) for (const { score, place } of matches) top.offer(score, place);
+  return top.take();
 }

@@ -125,7 +125,7 @@ describe('float16', () => {
 
 describe('what packing refuses', () => {
   const refused = (act: () => unknown) =>
-    expect(act).toThrow(expect.objectContaining({ code: 'invalid-record' }));
+    expect(act).toThrow(expect.objectContaining({ code: 'invalid-vector' }));
 
   it.each(PACKINGS)('vectors that %s cannot hold', packing => {
     const format = { packing, dimensions: 3 };

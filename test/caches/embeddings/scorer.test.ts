@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PACKINGS, type Packing, pack, packedBytes, unpack } from '../../../src/caches/embeddings/packing.js';
-import { EmbeddingScorer } from '../../../src/caches/embeddings/scorer.js';
-import { METRICS, type Metric } from '../../../src/caches/embeddings/top-k.js';
+import { EmbeddingScorer, type ScoreRequest } from '../../../src/caches/embeddings/scorer.js';
+import { type Match, METRICS, type Metric } from '../../../src/caches/embeddings/top-k.js';
 import { DIMENSIONS_MAX } from '../../../src/caches/embeddings/wasm/places.js';
 import { SEED, Seeded } from '../../base/seeded.js';
 import { exactScore } from './exact-scores.js';
@@ -11,6 +11,16 @@ import { anyVector, normalVector } from './vectors.js';
 const CHECK = { numRuns: 500, seed: SEED };
 const scorer = new EmbeddingScorer();
 const ways = PACKINGS.flatMap(packing => METRICS.map(metric => ({ packing, metric })));
+
+/** What it makes of all of them; and how many have no score. */
+function best(
+  request: ScoreRequest,
+  payloads: readonly Uint8Array[],
+): { readonly matches: readonly Match[]; readonly malformed: number } {
+  scorer.begin(request);
+  const malformed = payloads.filter((payload, place) => !scorer.offer(payload, place)).length;
+  return { matches: scorer.take(), malformed };
+}
 
 /** A copy that begins `offset` bytes behind an address that is a multiple of 16, with other bytes on both sides. */
 function placed(payload: Uint8Array, offset: number): Uint8Array {
@@ -31,13 +41,11 @@ function compare(
 ): void {
   const format = { packing, dimensions: query.length };
   const payloads = vectors.map((vector, n) => placed(pack(format, vector), n % 16));
-  const keys = payloads.map((_, n) => `key ${n}`);
-  const scored = scorer.best({ format, metric, query, k: keys.length }, { keys, payloads });
-  expect(scored).toMatchObject({ missing: 0, malformed: 0 });
-  expect(scored.matches.map(({ index }) => index).toSorted((a, b) => a - b)).toEqual([...keys.keys()]);
-  for (const { index, key, score } of scored.matches) {
-    expect(key).toBe(keys[index]);
-    const exact = exactScore(metric, query, unpack(format, payloads[index] ?? new Uint8Array()));
+  const { matches, malformed } = best({ format, metric, query, k: payloads.length }, payloads);
+  expect(malformed).toBe(0);
+  expect(matches.map(({ place }) => place).toSorted((a, b) => a - b)).toEqual([...payloads.keys()]);
+  for (const { place, score } of matches) {
+    const exact = exactScore(metric, query, unpack(format, payloads[place] ?? new Uint8Array()));
     expect(Math.abs(score - exact.score)).toBeLessThanOrEqual(exact.tolerance);
     if (metric === 'cosine') expect(Math.abs(score)).toBeLessThanOrEqual(1);
   }
@@ -75,10 +83,7 @@ describe.each(ways)('$metric of $packing', ({ packing, metric }) => {
       ({ query, payload }) => {
         const format = { packing, dimensions: query.length };
         const payloads = [placed(Uint8Array.from(payload), payload[0]! % 16)];
-        const { matches, malformed } = scorer.best(
-          { format, metric, query, k: 1 },
-          { keys: ['a'], payloads },
-        );
+        const { matches, malformed } = best({ format, metric, query, k: 1 }, payloads);
         expect(matches.length + malformed).toBe(1);
         expect(matches.length === 1).toBe(canBeUnpacked(format, payloads[0]!));
         for (const { score } of matches) expect(score).toSatisfy(Number.isFinite);
@@ -110,28 +115,27 @@ describe('a scorer', () => {
         [-1, 0],
         [1, 0],
       ].map(vector => pack(request.format, vector));
-      const candidates = { keys: ['zeros', 'opposite', 'same'], payloads };
       const scores = (query: readonly number[]) =>
-        scorer.best({ ...request, query }, candidates).matches.map(({ key, score }) => [key, score + 0]);
+        best({ ...request, query }, payloads).matches.map(({ place, score }) => [place, score + 0]);
       expect(scores([2, 0])).toEqual([
-        ['same', 1],
-        ['zeros', 0],
-        ['opposite', -1],
+        [2, 1],
+        [0, 0],
+        [1, -1],
       ]);
       expect(scores([0, 0])).toEqual([
-        ['opposite', 0],
-        ['same', 0],
-        ['zeros', 0],
+        [0, 0],
+        [1, 0],
+        [2, 0],
       ]);
     }
-    const foreign = { keys: ['no scale'], payloads: [Uint8Array.of(0, 0, 0, 0, 5, 5)] };
+    const withoutScale = Uint8Array.of(0, 0, 0, 0, 5, 5);
     const request = {
       format: { packing: 'int8', dimensions: 2 },
       metric: 'cosine',
       query: [1, 1],
       k: 1,
     } as const;
-    expect(scorer.best(request, foreign).matches).toEqual([{ key: 'no scale', index: 0, score: 0 }]);
+    expect(best(request, [withoutScale]).matches).toEqual([{ place: 0, score: 0 }]);
   });
 
   it('has no cosine beyond 1, however sums are rounded', () => {
@@ -147,49 +151,41 @@ describe('a scorer', () => {
         query,
         k: 2,
       } as const;
-      const { matches } = scorer.best(request, { keys: ['same', 'opposite'], payloads });
-      expect(matches.map(({ key }) => key)).toEqual(['same', 'opposite']);
+      const { matches } = best(request, payloads);
+      expect(matches.map(({ place }) => place)).toEqual([0, 1]);
       for (const { score } of matches) expect(Math.abs(score)).toBeLessThanOrEqual(1);
     }
   });
 
-  it('gives the nearest first, equal ones by key', () => {
-    const candidates = {
-      keys: ['b', 'far', 'a', 'near'],
-      payloads: payloadsOf([0, 3], [30, 40], [3, 0], [1, 0]),
-    };
-    const { matches } = scorer.best({ format, metric: 'l2', query: [0, 0], k: 3 }, candidates);
+  it('gives the nearest first, of equal ones that which was named first', () => {
+    const payloads = payloadsOf([0, 3], [30, 40], [3, 0], [1, 0]);
+    const { matches } = best({ format, metric: 'l2', query: [0, 0], k: 3 }, payloads);
     expect(matches).toEqual([
-      { key: 'near', index: 3, score: 1 },
-      { key: 'a', index: 2, score: 3 },
-      { key: 'b', index: 0, score: 3 },
+      { place: 3, score: 1 },
+      { place: 0, score: 3 },
+      { place: 2, score: 3 },
     ]);
   });
 
   it('keeps what is far beyond float32, and what cancels out', () => {
     const largest = 3.4028234663852886e38;
-    const candidates = { keys: ['a', 'b'], payloads: payloadsOf([largest, largest], [largest, -largest]) };
-    const { matches } = scorer.best({ format, metric: 'dot', query: [largest, largest], k: 2 }, candidates);
+    const payloads = payloadsOf([largest, largest], [largest, -largest]);
+    const { matches } = best({ format, metric: 'dot', query: [largest, largest], k: 2 }, payloads);
     expect(matches.map(({ score }) => score)).toEqual([2 * largest * largest, 0]);
   });
 
-  it('counts candidates that are missing or malformed, and needs none', () => {
+  it('has no score for candidates that are malformed, and needs none', () => {
     const request = { format, metric: 'dot', query: [1, 1], k: 5 } as const;
     const infinite = Uint8Array.of(0, 0, 0x80, 0x7f, 0, 0, 0, 0);
-    const payloads = [undefined, ...payloadsOf([1, 2]), new Uint8Array(), new Uint8Array(9), infinite];
-    const scored = scorer.best(request, { keys: ['a', 'b', 'c', 'd', 'e'], payloads });
-    expect(scored).toEqual({ matches: [{ key: 'b', index: 1, score: 3 }], missing: 1, malformed: 3 });
-    expect(scorer.best(request, { keys: [], payloads: [] })).toEqual({
-      matches: [],
-      missing: 0,
-      malformed: 0,
-    });
+    const payloads = [...payloadsOf([1, 2]), new Uint8Array(), new Uint8Array(9), infinite];
+    expect(best(request, payloads)).toEqual({ matches: [{ place: 0, score: 3 }], malformed: 3 });
+    expect(best(request, [])).toEqual({ matches: [], malformed: 0 });
   });
 
   it('refuses a query of other dimensions, or with an element that is not finite', () => {
     for (const query of [[1], [1, 2, 3], [Number.NaN, 1], [1, Infinity], [1e39, 1]]) {
-      const ask = () => scorer.best({ format, metric: 'dot', query, k: 1 }, { keys: [], payloads: [] });
-      expect(ask).toThrow(expect.objectContaining({ code: 'invalid-record' }));
+      const ask = () => scorer.begin({ format, metric: 'dot', query, k: 1 });
+      expect(ask).toThrow(expect.objectContaining({ code: 'invalid-vector' }));
     }
   });
 });
