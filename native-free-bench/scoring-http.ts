@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { PACKINGS, type Packing } from '../src/caches/embeddings/packing.js';
 import { runCommand, say } from './command.js';
 import { Random } from './data/random.js';
-import { type ChildServer } from './servers/child.js';
+import type { ChildServer } from './servers/child.js';
 import { startHeadrace } from './servers/headrace.js';
 import { removeDir, temporaryDir } from './servers/temporary-dir.js';
 import { UserError } from './user-error.js';
@@ -41,7 +41,12 @@ class Client {
   }
 
   /** @throws UserError when it is not answered with success. */
-  ask(method: string, path: string, body: string, headers: Readonly<Record<string, string>>): Promise<Buffer> {
+  ask(
+    method: string,
+    path: string,
+    body: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Buffer> {
     const { host, port } = this.#server;
     return new Promise((resolve, reject) => {
       const all = { ...headers, 'content-length': Buffer.byteLength(body) };
@@ -115,7 +120,9 @@ async function measure(
   server: ChildServer,
   questions: readonly Question[],
 ): Promise<Map<string, Times>> {
-  const times = new Map(questions.map(({ name }) => [name, { ms: [], cpuMicros: 0, answerBytes: 0 } as Times]));
+  const times = new Map(
+    questions.map(({ name }) => [name, { ms: [], cpuMicros: 0, answerBytes: 0 } as Times]),
+  );
   // CPU is counted in steps of the system's clock: many questions of a kind together.
   const together = Math.ceil(SIZES.rounds / 20);
   for (let round = -SIZES.warmUp; round < SIZES.rounds; round += together) {
@@ -141,7 +148,8 @@ function report(packing: Packing, candidates: number, times: ReadonlyMap<string,
     const figures = `p50 ${percentile(ms, 0.5).toFixed(3)} ms   p95 ${percentile(ms, 0.95).toFixed(3)} ms`;
     const cpu = `CPU ${(cpuMicros / 1000 / ms.length).toFixed(3)} ms   ${answerBytes} bytes`;
     const beyond = `${(p50(name) - p50('lookup')).toFixed(3)} ms beyond the lookup`;
-    return `${packing} × ${candidates}, ${name}`.padEnd(26) + `${figures}   ${cpu}   ${beyond}\n`;
+    const title = `${packing} × ${candidates}, ${name}`.padEnd(26);
+    return `${title}${figures}   ${cpu}   ${beyond}\n`;
   });
   return lines.join('');
 }

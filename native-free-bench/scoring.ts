@@ -126,7 +126,8 @@ function laidOut(payloads: readonly Uint8Array[], memory: ArrayBufferLike, strid
 
 function bestInWasm(request: ScoreRequest, payloads: readonly Uint8Array[]): Match[] {
   wasm.begin(request);
-  for (let place = 0; place < payloads.length; place++) wasm.offer(payloads[place] ?? new Uint8Array(), place);
+  for (let place = 0; place < payloads.length; place++)
+    wasm.offer(payloads[place] ?? new Uint8Array(), place);
   return wasm.take();
 }
 

@@ -2,6 +2,7 @@
 import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
+import type { LiveCaches } from './caches/live-caches.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
 import { cacheHandlers } from './front/cache-handlers.js';
@@ -35,16 +36,15 @@ export interface DataHandlerParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
-  readonly definitions: readonly CacheDefinition[];
+  readonly caches: LiveCaches;
 }
 
-export function dataHandler({ config, log, table, lanes, views, definitions }: DataHandlerParts): Handler {
+export function dataHandler({ config, log, table, lanes, views, caches }: DataHandlerParts): Handler {
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const reader = new TableReader(table, readerOfFront(config.lanes));
   const store = new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
-  const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
   const embeddings = new EmbeddingHandlers({ ...shared, scoring, viewOf, lineBytesMax });
@@ -67,7 +67,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
       ...cacheHandlers({
-        definitions,
+        caches,
         l1FiguresOf,
         scoringFiguresOf: cache => embeddings.figuresOf(cache),
         bodyBytesMax,
@@ -77,7 +77,7 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       entry: entryHandlers({ ...shared, viewOf }),
       ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
     },
-    { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
+    { viewNamed: name => views.get(name), cacheNamed: name => caches.get(name) },
   );
 }
 

@@ -6,6 +6,7 @@ import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
+import type { LiveCaches } from '../caches/live-caches.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
 import type { ScoringFigures } from './embedding-handlers.js';
@@ -14,7 +15,7 @@ import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface CacheHandlerOptions {
-  readonly definitions: readonly CacheDefinition[];
+  readonly caches: LiveCaches;
   /** What L1 has of the cache; `undefined` while that is not known. */
   readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
   /** What was asked of a cache of embeddings; `undefined` for others. */
@@ -27,7 +28,7 @@ const READ: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
-  definitions,
+  caches,
   l1FiguresOf,
   scoringFiguresOf,
   bodyBytesMax,
@@ -40,7 +41,7 @@ export function cacheHandlers({
   }
 
   function list(exchange: Exchange): void {
-    exchange.respond(200, READ, JSON.stringify({ caches: definitions.map(shownCache) }));
+    exchange.respond(200, READ, JSON.stringify({ caches: caches.all().map(shownCache) }));
   }
 
   function show(exchange: Exchange, cache: CacheDefinition): void {

@@ -9,9 +9,9 @@ import { readScoreQuestion, type ScoreQuestion, scoresJson } from '../lookup/sco
 import type { Scores, Scoring } from '../lookup/scoring.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, SWITCHED_OFF, UNSTORED } from './cache-status.js';
+import { CacheStatus, SWITCHED_OFF } from './cache-status.js';
 import { entryId, wasEmptied } from './entry-handlers.js';
-import type { Exchange, Headers } from './front.js';
+import type { Exchange } from './front.js';
 import { requireLines, streamLines } from './load-handler.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import { JSON_TYPE } from './media.js';
@@ -37,9 +37,6 @@ export interface ScoringFigures {
 }
 
 type EmbeddingRoutes = Pick<RouteHandlers, 'score' | 'entryLoad'>;
-
-const UNSTORED_JSON: Headers = ['content-type', JSON_TYPE, ...UNSTORED];
-const NOTHING_TAKEN = JSON.stringify({ applied: 0, stale: 0, failed: 0, errors: [] });
 
 export class EmbeddingHandlers {
   readonly #options: EmbeddingHandlerOptions;
@@ -127,8 +124,7 @@ export class EmbeddingHandlers {
     const { store } = this.#options;
     const id = entryId(cache, key);
     const length = store.probe(view, id, store.now());
-    const record =
-      length >= 0 ? store.l1Bytes.subarray(0, length) : await store.fetch(view, id, deadlineMs);
+    const record = length >= 0 ? store.l1Bytes.subarray(0, length) : await store.fetch(view, id, deadlineMs);
     const vector = record && this.#served(embedding, record);
     if (vector === undefined)
       throw new HeadraceError('entry-not-found', `cache ${cache.name} has no vector ${key} to compare with`);
@@ -142,11 +138,7 @@ export class EmbeddingHandlers {
     return isServed ? entryVector(embedding, entry) : undefined;
   }
 
-  #count(
-    cache: CacheDefinition,
-    candidates: number,
-    { missing, unavailable, malformed }: Scores,
-  ): void {
+  #count(cache: CacheDefinition, candidates: number, { missing, unavailable, malformed }: Scores): void {
     const figures = this.figuresOf(cache);
     if (figures === undefined) return;
     figures.questions++;
@@ -160,7 +152,8 @@ export class EmbeddingHandlers {
     const { store, viewOf, lineBytesMax, answerError } = this.#options;
     const embedding = embeddingOf(cache);
     requireLines(exchange);
-    if (!cache.enabled) return exchange.respond(200, UNSTORED_JSON, NOTHING_TAKEN);
+    if (!cache.enabled)
+      throw new HeadraceError('unavailable', `the cache ${cache.name} is switched off: nothing was taken`);
     const view = viewOf(cache);
     if (view === undefined)
       throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
@@ -186,5 +179,8 @@ function embeddingOf({ name, embedding }: CacheDefinition): EmbeddingFormat {
 }
 
 function emptiedMeanwhile({ name }: CacheDefinition): HeadraceError {
-  return new HeadraceError('unavailable', `all of the cache ${name} was invalidated meanwhile; load it again`);
+  return new HeadraceError(
+    'unavailable',
+    `all of the cache ${name} was invalidated meanwhile; load it again`,
+  );
 }

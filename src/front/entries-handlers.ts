@@ -23,6 +23,7 @@ export interface EntriesHandlerOptions {
   readonly answerError: AnswerError;
 }
 
+const { failed } = new CacheStatus();
 const INVALIDATED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function entriesHandlers(
@@ -30,22 +31,25 @@ export function entriesHandlers(
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
   const { bodyBytesMax, answerError, store, viewOf, renew } = options;
   const writer = new JsonWriter();
-  const failed = new CacheStatus().failed;
 
-  async function batch(kept: Exchange, cache: CacheDefinition, body: Uint8Array, asBytes: boolean): Promise<void> {
+  async function batch(
+    kept: Exchange,
+    cache: CacheDefinition,
+    body: Uint8Array,
+    asBytes: boolean,
+  ): Promise<void> {
     const keys = readEntryBatch(body);
     const ids = keys.map(key => entryId(cache, key));
     const view = viewOf(cache);
-    const { embedding } = cache;
-    const entries = new EntryBatch(keys.length, embedding);
-    const contentType = asBytes ? BYTES_TYPE : JSON_TYPE;
+    const entries = new EntryBatch(keys.length, cache.embedding);
     let status = SWITCHED_OFF;
     if (cache.enabled) {
       const misses = view === undefined ? undefined : await store.lookup(view, ids, entries);
       status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
     }
-    const answer = asBytes ? entries.matrix(store.now()) : entries.json(writer, cache.name, keys, store.now());
-    kept.respond(200, ['content-type', contentType, 'cache-status', status], answer);
+    const nowMs = store.now();
+    const answer = asBytes ? entries.matrix(nowMs) : entries.json(writer, cache.name, keys, nowMs);
+    kept.respond(200, ['content-type', asBytes ? BYTES_TYPE : JSON_TYPE, 'cache-status', status], answer);
   }
 
   async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number> {

@@ -135,14 +135,15 @@ class EntryHandlers {
       cache,
     );
     exchange.readBody(Math.min(bodyBytesMax, ENTRY_LIMITS.payloadBytes), (body, kept) => {
-      if (!cache.enabled) return kept.respond(204, UNSTORED, '');
       // Within a promise, so that a view that is not known is answered like everything else that fails.
       Promise.resolve()
         .then(() => {
+          // What was kept before is out of date now: it must be gone when the cache is switched on again.
+          if (!cache.enabled) return store.remove(this.#view(cache), id);
           const stored = storedEntry(cache, head, body);
           return store.writeEntry(this.#view(cache), id, stored.head, stored.payload);
         })
-        .then(() => kept.respond(204, STORED, ''))
+        .then(() => kept.respond(204, cache.enabled ? STORED : UNSTORED, ''))
         .catch(error => {
           if (wasEmptied(error)) kept.respond(204, UNSTORED, '');
           else answerError(kept, error);

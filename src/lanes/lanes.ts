@@ -8,6 +8,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
@@ -19,7 +20,6 @@ import {
   type ControlTask,
   type Erasure,
   errorOf,
-  type IngestOp,
   type IngestResult,
   type Invalidation,
   type LaneCounters,
@@ -175,10 +175,11 @@ export class Lanes {
     view: View,
     chunk: Uint8Array,
     lineNumbers: Uint32Array,
-    form: Pick<IngestOp, 'flat' | 'vectors'>,
+    flat: boolean,
     deadlineMs: number,
+    vectors?: VectorLoad,
   ): Promise<IngestResult> {
-    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, ...form, deadlineMs } as const;
+    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, vectors, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: undefined }, chunk.byteLength);
     assert(result.kind === 'ingest', 'an ingest is answered as one');
     return result.ingest;

@@ -196,7 +196,7 @@ export class Ingest {
     if (this.#failure !== undefined) return;
     const { view, flat, vectors, onDrain, deadlineMs } = this.#options;
     buffer.inFlight++;
-    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, { flat, vectors }, deadlineMs()).then(
+    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs(), vectors).then(
       result => this.#add(result),
       error => this.#stop(error),
     );

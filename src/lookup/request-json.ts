@@ -87,6 +87,18 @@ export function readInvalidation(body: Uint8Array): Invalidation {
   return found;
 }
 
+/** `{"enabled":false}`. @throws HeadraceError `bad-json`, `bad-request` that names all that is wrong. */
+export function readSwitch(body: Uint8Array): boolean {
+  const request = new RequestReader(body, 'bad-request');
+  let enabled: boolean | undefined;
+  request.readMembers(['enabled'], () => {
+    enabled = request.readBoolean();
+  });
+  if (enabled === undefined) request.problems.add('enabled', 'must be true or false');
+  request.problems.throwIfAny('bad-request');
+  return enabled === true;
+}
+
 /** Reads the members of a body, and collects what is wrong with them. */
 export class RequestReader {
   readonly problems = new ProblemList();
@@ -166,6 +178,10 @@ export class RequestReader {
     const word = words.find(known => known === text);
     if (word === undefined) this.#check(`is '${shown(text)}'; one of ${wanted} is wanted`);
     return word ?? words[0];
+  }
+
+  readBoolean(): boolean | undefined {
+    return this.#is('boolean', 'true or false') ? this.#reader.readBoolean() : undefined;
   }
 
   readTrue(): void {

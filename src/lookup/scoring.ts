@@ -128,7 +128,10 @@ export class Scoring {
 }
 
 function placed({ places, scores, missing, malformed }: LaneScores, part: Part): Scored {
-  const matches = Array.from(places, (place, n) => ({ place: part.places[place] ?? 0, score: scores[n] ?? 0 }));
+  const matches = Array.from(places, (place, n) => ({
+    place: part.places[place] ?? 0,
+    score: scores[n] ?? 0,
+  }));
   return { matches, missing: Array.from(missing, place => part.places[place] ?? 0), malformed };
 }
 

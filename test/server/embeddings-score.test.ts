@@ -69,22 +69,25 @@ function expectExact({ storage, metric, query, candidates, k }: Compared, { matc
 onBothFronts(
   'scores',
   subject => {
-    test.each(ways)('by $metric of $storage are exact, whatever the magnitudes', async ({ storage, metric }) => {
-      const { api } = subject;
-      const property = fc.asyncProperty(
-        anyVector('float32', DIMENSIONS),
-        fc.array(anyVector(storage, DIMENSIONS), { minLength: 1, maxLength: 20 }),
-        fc.integer({ min: 1, max: 25 }),
-        async (query, vectors, k) => {
-          const candidates = vectors.map((given, n) => ({ key: `any ${n}`, vector: given }));
-          await load(api, storage, candidates);
-          const ids = candidates.map(({ key }) => key);
-          const answer = await score(api, storage, { query: [...query], candidates: ids, k, metric });
-          expectExact({ storage, metric, query, candidates, k }, answer);
-        },
-      );
-      await fc.assert(property, { seed: SEED, numRuns: FULL ? 500 : 25 });
-    });
+    test.each(ways)(
+      'by $metric of $storage are exact, whatever the magnitudes',
+      async ({ storage, metric }) => {
+        const { api } = subject;
+        const property = fc.asyncProperty(
+          anyVector('float32', DIMENSIONS),
+          fc.array(anyVector(storage, DIMENSIONS), { minLength: 1, maxLength: 20 }),
+          fc.integer({ min: 1, max: 25 }),
+          async (query, vectors, k) => {
+            const candidates = vectors.map((given, n) => ({ key: `any ${n}`, vector: given }));
+            await load(api, storage, candidates);
+            const ids = candidates.map(({ key }) => key);
+            const answer = await score(api, storage, { query: [...query], candidates: ids, k, metric });
+            expectExact({ storage, metric, query, candidates, k }, answer);
+          },
+        );
+        await fc.assert(property, { seed: SEED, numRuns: FULL ? 500 : 25 });
+      },
+    );
 
     test.each(PACKINGS)('of many candidates of %s are exact, and merged from all lanes', async storage => {
       const { api } = subject;
@@ -167,7 +170,11 @@ onBothFronts(
       const query = [...(await getVector(api, 'int8', 'id 7'))];
       expect(await score(api, 'int8', { query, candidates, metric: 'l2' })).toEqual(byId);
       expect(byId.matches[0]).toEqual({ id: 'id 7', score: 0 });
-      expectProblem(await api.post(scorePath('int8'), { queryId: 'none', candidates }), 404, 'entry-not-found');
+      expectProblem(
+        await api.post(scorePath('int8'), { queryId: 'none', candidates }),
+        404,
+        'entry-not-found',
+      );
     });
 
     test('are refused when the question is wrong, which it says where', async () => {
@@ -180,11 +187,17 @@ onBothFronts(
         [{ ...good, queryId: 'a' }, ['the body']],
         [{ query }, ['candidates']],
         [{ ...good, candidates: [] }, ['candidates']],
-        [{ ...good, candidates: ['', 1, 'x'.repeat(513)] }, ['candidates[0]', 'candidates[1]', 'candidates[2]']],
+        [
+          { ...good, candidates: ['', 1, 'x'.repeat(513)] },
+          ['candidates[0]', 'candidates[1]', 'candidates[2]'],
+        ],
         [{ ...good, query: [...query, 1] }, ['query']],
         [{ ...good, query: query.slice(1) }, ['query']],
         [{ ...good, query: 'a' }, ['query']],
-        [{ ...good, query: query.with(3, 1e39).map((n, at) => (at === 5 ? '5' : n)) }, ['query[3]', 'query[5]']],
+        [
+          { ...good, query: query.with(3, 1e39).map((n, at) => (at === 5 ? '5' : n)) },
+          ['query[3]', 'query[5]'],
+        ],
         [{ queryId: '', candidates: ['a'] }, ['queryId']],
         [{ ...good, k: 0 }, ['k']],
         [{ ...good, k: -1 }, ['k']],

@@ -12,7 +12,7 @@ import { ProblemList } from '../../base/problem-list.js';
 import type { RecordDraft } from '../../views/record-draft.js';
 import { RECORD_LIMITS } from '../../views/record-json.js';
 import { ENTRY_LIMITS, type EntryHead, fillEntry } from '../entry.js';
-import { EMBEDDING_TYPE, embeddingPayload, type EmbeddingFormat } from './embedding.js';
+import { EMBEDDING_TYPE, type EmbeddingFormat, embeddingPayload } from './embedding.js';
 import { readVector } from './vector-json.js';
 
 /** What a lane is told of the cache that is loaded. */
@@ -58,7 +58,8 @@ export class VectorLineReader {
     const reader = this.#reader.open(bytes, start, end, line);
     if (this.#is('object', 'an object')) {
       keys.begin();
-      for (let more = reader.beginObject(); more; more = reader.nextMember()) this.#readMember(keys.read(reader));
+      for (let more = reader.beginObject(); more; more = reader.nextMember())
+        this.#readMember(keys.read(reader));
       for (const key of REQUIRED) if (!keys.has(KEYS.indexOf(key))) problems.add(key, 'is missing');
     }
     reader.finish();
@@ -87,7 +88,7 @@ export class VectorLineReader {
   #readKey(): void {
     if (!this.#is('string', 'a string')) return;
     this.#id = this.#reader.readString();
-    this.#check(idProblem(this.#load.prefix + this.#id));
+    this.#check(idProblem(this.#id) ?? idProblem(this.#load.prefix + this.#id));
   }
 
   #readTtl(): void {
