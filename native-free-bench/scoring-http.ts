@@ -1,6 +1,6 @@
 /**
  * What a question for scores costs through HTTP, all candidates in shared memory, beside what it replaces:
- * `node dist/native-free-bench/scoring-http.js [--tiny]`.
+ * `node dist/native-free-bench/scoring-http.js [--tiny | candidates…]`.
  *
  * In turn, over one connection, one question after the other: a lookup of the same ids with one float32 of each, the
  * scores of all of them by a query vector, and their vectors as float32s, which a client would score itself. Times are of
@@ -19,11 +19,17 @@ import { UserError } from './user-error.js';
 
 const SIZES = process.argv.includes('--tiny')
   ? { candidates: [10, 100], dimensions: 32, rounds: 3, warmUp: 3 }
-  : { candidates: [10, 50, 100, 200, 1_000], dimensions: 384, rounds: 1_000, warmUp: 300 };
+  : { candidates: given([10, 100, 1_000]), dimensions: 384, rounds: 500, warmUp: 200 };
 const VIEW = 'beside';
 const K = 10;
 const SEED = 20_260_104;
 const NDJSON = 'application/x-ndjson';
+
+/** The numbers in the arguments, when there are any. */
+function given(standard: readonly number[]): readonly number[] {
+  const numbers = process.argv.slice(2).map(Number).filter(Number.isInteger);
+  return numbers.length > 0 ? numbers : standard;
+}
 
 interface Question {
   readonly name: string;

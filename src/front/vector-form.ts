@@ -8,7 +8,7 @@ import {
   entryVector,
   jsonEtag,
 } from '../caches/embeddings/embedding.js';
-import { bytesOfVector, vectorOfBytes, vectorOfJson, writeVector } from '../caches/embeddings/vector-json.js';
+import { vectorOfBytes, vectorOfJson, writeVector } from '../caches/embeddings/vector-json.js';
 import type { EntryHead, EntryReader } from '../caches/entry.js';
 import { JsonWriter } from '../views/json-writer.js';
 import { areBytesAccepted, BYTES_TYPE, JSON_TYPE, mediaType } from './media.js';
@@ -38,7 +38,7 @@ export function vectorFormOf({ embedding }: CacheDefinition, accept: string): Ve
 }
 
 function asBytes(vector: Float32Array, etag: string): ServedEntry {
-  return { contentType: BYTES_TYPE, etag, payload: new Uint8Array(bytesOfVector(vector).buffer) };
+  return { contentType: BYTES_TYPE, etag, payload: new Uint8Array(vector.buffer) };
 }
 
 const writer = new JsonWriter();

@@ -81,14 +81,14 @@ export class EntryBatch implements RowSink {
   /** All vectors as one matrix of little-endian float32s, a row a key; rows of NaN where there is none. */
   matrix(nowMs: number): Uint8Array {
     const dimensions = this.#embedding?.dimensions ?? 0;
-    const bytes = new Uint8Array(4 * dimensions * this.#rows.length);
-    const data = new DataView(bytes.buffer);
+    const matrix = new Float32Array(dimensions * this.#rows.length);
     this.#rows.forEach((row, place) => {
       const vector = typeof row !== 'string' && this.#isServed(row, nowMs) ? this.#vector() : undefined;
-      for (let n = 0; n < dimensions; n++)
-        data.setFloat32(4 * (place * dimensions + n), vector?.[n] ?? Number.NaN, true);
+      const at = place * dimensions;
+      if (vector === undefined) matrix.fill(Number.NaN, at, at + dimensions);
+      else matrix.set(vector, at);
     });
-    return bytes;
+    return new Uint8Array(matrix.buffer);
   }
 
   /** Sets the reader on the entry. */

@@ -1,7 +1,7 @@
 /**
  * Scores candidates of a cache of embeddings for the front: divides them among the lanes that own them, so that vectors stay
- * where they are, and merges what each found best. A few are scored here, from shared memory, as that takes less than
- * asking a lane; what it lacks of them the lanes are asked for all the same.
+ * where they are, and merges what each found best. A few are scored here, from shared memory, as that takes the front
+ * no longer than to ask a lane; what it lacks of them the lanes are asked for all the same.
  */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
@@ -14,8 +14,12 @@ import type { LaneScores } from '../lanes/messages.js';
 import type { View } from '../views/schema.js';
 import type { LookupMisses } from './record-store.js';
 
-/** Elements of all candidates together, up to which the front scores itself. */
-export const FRONT_ELEMENTS_MAX = 2 ** 15;
+/**
+ * Elements of all candidates together, up to which the front scores itself. Through HTTP, × 384 as float32, with one lane,
+ * on two busy cores, ms of p50 / of the front's CPU a question: 100 candidates 0.22 / 0.14 here, 0.36 / 0.16 by the lane;
+ * 200: 0.27 / 0.19 and 0.49 / 0.22; 400: 0.41 / 0.31 and 0.60 / 0.24. So up to here it costs the front nothing.
+ */
+export const FRONT_ELEMENTS_MAX = 2 ** 16;
 
 export interface ScoringOptions {
   readonly table: TableReader;

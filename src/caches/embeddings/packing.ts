@@ -79,7 +79,7 @@ export function unpack(format: VectorFormat, bytes: Uint8Array): Float32Array {
   if (format.packing === 'int8') unpackInt8(data, vector);
   else if (format.packing === 'float16') {
     for (let n = 0; n < vector.length; n++) vector[n] = float16Value(data.getUint16(2 * n, true));
-  } else for (let n = 0; n < vector.length; n++) vector[n] = data.getFloat32(4 * n, true);
+  } else new Uint8Array(vector.buffer).set(bytes); // Little-endian, as the CPU has to be: see `record-layout.ts`.
   checkVector(format.dimensions, vector);
   return vector;
 }

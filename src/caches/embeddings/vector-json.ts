@@ -62,13 +62,9 @@ export function vectorOfBytes(body: Uint8Array, dimensions: number): Float32Arra
   return vector;
 }
 
-/** The vector's elements as little-endian float32s. */
-export function bytesOfVector(vector: Float32Array): DataView {
-  const data = new DataView(new ArrayBuffer(4 * vector.length));
-  for (let n = 0; n < vector.length; n++) data.setFloat32(4 * n, vector[n] ?? 0, true);
-  return data;
-}
-
-export function writeVector(writer: JsonWriter, vector: Float32Array): void {
-  writer.float32s(bytesOfVector(vector), 0, vector.length);
+export function writeVector(
+  writer: JsonWriter,
+  { buffer, byteOffset, byteLength, length }: Float32Array,
+): void {
+  writer.float32s(new DataView(buffer, byteOffset, byteLength), 0, length);
 }
