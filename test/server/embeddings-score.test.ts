@@ -332,7 +332,11 @@ test('entries of another format, or that are no vectors, are never scored, and c
 
 test('a vector that is written while it is scored is scored as one of those that were written', async () => {
   const dimensions = 384;
-  const { api } = await open(undefined, configured({ raced: { embedding: { dimensions } } }));
+  // Little memory, which is soon used again.
+  const { api } = await open(undefined, {
+    ...configured({ raced: { embedding: { dimensions } } }),
+    HEADRACE_L1_BYTES: '1MiB',
+  });
   const keys = Array.from({ length: 40 }, (_, n) => `k${n}`);
   // All elements of a vector are one number: a score that is not that number times the weights' sum is of a torn one.
   const weights = Array.from({ length: dimensions }, () => 1 + random.below(1_000));
@@ -363,7 +367,8 @@ test('a vector that is written while it is scored is scored as one of those that
   const different = new Set<number>();
   const reader = async (_: unknown, number: number) => {
     // By the front, and by the lanes.
-    const candidates = number % 2 === 0 ? keys : [...keys, ...keys, ...keys];
+    const times = number % 2 === 0 ? 1 : Math.ceil(FRONT_ELEMENTS_MAX / dimensions / keys.length) + 1;
+    const candidates = Array.from({ length: times }, () => keys).flat();
     while (writes < writesWanted) {
       const question = { query: weights, candidates, metric: 'dot', k: candidates.length };
       const { matches, missing, unavailable } = await score(api, 'raced', question);
