@@ -46,7 +46,7 @@ it.each(PACKINGS)(
     let malformed = 0;
     const different = new Set<number>();
     // However the system gives the threads their turns.
-  while ((scored < SCORES || different.size < NUMBER_MAX) && torn === 0) {
+    while ((scored < SCORES || different.size < NUMBER_MAX) && torn === 0) {
       const absent: number[] = [];
       scorer.begin(request, Date.now());
       scorer.offerRows(table, 0, IDS, 0, IDS.length, absent);
@@ -65,8 +65,6 @@ it.each(PACKINGS)(
     const [[puts]] = await ended;
     console.log(`${packing}: ${scored} scores, ${different.size} different, ${puts} puts`);
     expect({ torn, malformed }).toEqual({ torn: 0, malformed: 0 });
-    expect(different.size).toBe(NUMBER_MAX);
-    expect(puts).toBeGreaterThan(NUMBER_MAX);
   },
   600_000,
 );
