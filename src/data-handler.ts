@@ -2,9 +2,11 @@
 import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
+import type { LiveCaches } from './caches/live-caches.js';
 import type { Config } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
-import { cacheHandlers } from './front/cache-handlers.js';
+import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
+import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
@@ -21,6 +23,7 @@ import type { Lanes } from './lanes/lanes.js';
 import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
+import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
 import type { Selector } from './views/fence.js';
 import type { FenceKeeper } from './views/fence-keeper.js';
@@ -36,22 +39,19 @@ export interface DataHandlerParts {
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
   readonly fences: Pick<FenceKeeper, 'invalidate'>;
-  readonly definitions: readonly CacheDefinition[];
+  readonly caches: LiveCaches;
 }
 
 export function dataHandler(parts: DataHandlerParts): Handler {
-  const { config, log, table, lanes, views, fences, definitions } = parts;
+  const { config, log, table, lanes, views, fences, caches } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
-  const store = new RecordStore({
-    table: new TableReader(table, readerOfFront(config.lanes)),
-    lanes,
-    clock: systemClock,
-    deadlineMs: deadline,
-  });
+  const reader = new TableReader(table, readerOfFront(config.lanes));
+  const store = new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
-  const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
+  const embeddings = new EmbeddingHandlers({ ...shared, scoring, viewOf, lineBytesMax });
   const l1 = new Caches(table);
   const fence = async (cache: CacheDefinition, selector: Selector) => {
     const slot = viewOf(cache)?.slot;
@@ -59,11 +59,12 @@ export function dataHandler(parts: DataHandlerParts): Handler {
     await fences.invalidate(entryViewName(cache.name), selector);
     return held;
   };
-  const figuresOf = (cache: CacheDefinition) => {
+  const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const view = viewOf(cache);
-    if (view === undefined) return undefined;
+    const scoring = embeddings.figuresOf(cache);
+    if (view === undefined) return { scoring };
     const { budgetBytes } = l1.options(view.slot);
-    return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length };
+    return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length, scoring };
   };
   return routesOf(
     {
@@ -76,11 +77,12 @@ export function dataHandler(parts: DataHandlerParts): Handler {
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, figuresOf, bodyBytesMax, answerError }),
+      ...cacheHandlers({ caches, figuresOf, bodyBytesMax, answerError }),
+      ...embeddings.routes,
       entry: entryHandlers({ ...shared, viewOf }),
       ...entriesHandlers({ ...shared, viewOf, fence }),
     },
-    { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
+    { viewNamed: name => views.get(name), cacheNamed: name => caches.get(name) },
   );
 }
 

@@ -10,11 +10,13 @@ import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
 import { CACHE_LIMITS } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
+import { LiveCaches } from './caches/live-caches.js';
 import { type Config, recordStoreOf } from './config.js';
 import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import type { Front, FrontLimits } from './front/front.js';
 import { openFront } from './front/open-front.js';
+import { switchHandler } from './front/switch-handlers.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
@@ -110,7 +112,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    const handler = dataHandler({ config, log, table, lanes, views, fences, definitions });
+    const caches = new LiveCaches(definitions);
+    const handler = dataHandler({ config, log, table, lanes, views, fences, caches });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -124,6 +127,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
             key: config.adminKey,
             readiness: () => readiness,
             warming: () => warming.current,
+            switches: switchHandler({ caches, log }),
           }),
           onError,
         },

@@ -10,6 +10,7 @@ import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
 import { Caches } from '../src/l1/caches.js';
 import { claimLane } from '../src/l1/lane-owner.js';
+import { TableReader } from '../src/l1/table-reader.js';
 import { TableWriter } from '../src/l1/table-writer.js';
 import {
   failureOf,
@@ -34,6 +35,7 @@ import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { Review } from '../src/resolve/review.js';
+import { ScoreResolver } from '../src/resolve/score-resolver.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
 import { StoreWalk, type StoreWalkParts } from '../src/resolve/store-walk.js';
 import { Sweeper, type SweeperParts } from '../src/resolve/sweeper.js';
@@ -96,17 +98,12 @@ async function open(
     review: () => void review.run(),
   });
   const amends = amendsOf(tiers, inspector);
-  const chain = new TierChain(levels, inspector, {
-    mayCopy: () => coherence.isWhole,
-    isHidden: (key, value) => views.isHidden(key, value),
-    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
-    onMissed: (tier, keys) => {
-      if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
-      else amends?.owe(keys);
-    },
-  });
+  const chain = chainOf(tiers, { views, coherence, inspector, amends });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
+  // The scratch is this thread's, and nobody holds on to what is in it.
+  const table = new TableReader(data.table, lane);
+  const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
   const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
@@ -139,7 +136,7 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, eraser, sweeper, flights, pause: nextTurn, close },
+    ...{ catalog, reads, writes, scores, eraser, sweeper, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
 }
@@ -197,6 +194,28 @@ function openSweeper(
 
 function restUnref(ms: number): Promise<void> {
   return rest(ms, undefined, { ref: false });
+}
+
+interface ChainParts {
+  readonly views: LaneViews;
+  readonly coherence: Coherence;
+  readonly inspector: RecordInspector;
+  readonly amends: Amends | undefined;
+}
+
+function chainOf(
+  { levels, copies }: LaneTiers,
+  { views, coherence, inspector, amends }: ChainParts,
+): TierChain {
+  return new TierChain(levels, inspector, {
+    mayCopy: () => coherence.isWhole,
+    isHidden: (key, value) => views.isHidden(key, value),
+    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
+    onMissed: (tier, keys) => {
+      if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
+      else amends?.owe(keys);
+    },
+  });
 }
 
 /** Where a cache that others read stands above the store of record. */

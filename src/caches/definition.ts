@@ -6,6 +6,7 @@
  * for `staleWhileRevalidateMs`, and while its origin fails for `staleIfErrorMs`; each begins where the ttl ends.
  */
 import type { EvictionPolicy } from '../views/schema.js';
+import type { EmbeddingFormat } from './embeddings/embedding.js';
 
 export interface CacheDefinition {
   readonly name: string;
@@ -22,6 +23,8 @@ export interface CacheDefinition {
   readonly tagsMax: number;
   /** Put before each key in every tier. */
   readonly prefix: string;
+  /** What its entries are, when they are vectors; undefined: bytes of any kind. */
+  readonly embedding: EmbeddingFormat | undefined;
 }
 
 const SECOND = 1_000;
@@ -56,6 +59,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   compressAbove: 1024,
   tagsMax: CACHE_LIMITS.tags,
   prefix: '',
+  embedding: undefined,
 };
 
 /** The caches that come configured, by name. */
@@ -70,7 +74,7 @@ export const CACHES_STANDARD: readonly CacheDefinition[] = [
   cache('fingerprints', { ttlMs: 10 * MINUTE }),
   cache('plans', { ttlMs: 30 * MINUTE, staleWhileRevalidateMs: 5 * MINUTE }),
   cache('rankingConfig', { ttlMs: DAY, staleWhileRevalidateMs: HOUR, staleIfErrorMs: 7 * DAY }),
-  // The same text has the same vector, and vectors do not compress.
+  // The same text has the same vector, and vectors do not compress. How many numbers they have is the model's to say.
   cache('embeddings', {
     ttlMs: 7 * DAY,
     staleWhileRevalidateMs: DAY,

@@ -6,23 +6,27 @@ import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
+import type { LiveCaches } from '../caches/live-caches.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
+import type { ScoringFigures } from './embedding-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
+/** What is not known is not shown. */
 export interface CacheFigures {
   /** What L1 has of the cache. */
-  readonly l1: Readonly<Record<string, number>>;
+  readonly l1?: Readonly<Record<string, number>>;
   /** Invalidations, each tag for itself, that are in effect and whose entries are not erased yet. */
-  readonly invalidating: number;
+  readonly invalidating?: number;
+  /** What was asked of a cache of embeddings; `undefined` for others. */
+  readonly scoring: ScoringFigures | undefined;
 }
 
 export interface CacheHandlerOptions {
-  readonly definitions: readonly CacheDefinition[];
-  /** `undefined` while that is not known. */
-  readonly figuresOf: (cache: CacheDefinition) => CacheFigures | undefined;
+  readonly caches: LiveCaches;
+  readonly figuresOf: (cache: CacheDefinition) => CacheFigures;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -31,18 +35,17 @@ const READ: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
-  definitions,
+  caches,
   figuresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
-    const figures = figuresOf(cache);
-    return { cache: cache.name, ...definitionJson(cache), ...(figures === undefined ? {} : { figures }) };
+    return { cache: cache.name, ...definitionJson(cache), figures: figuresOf(cache) };
   }
 
   function list(exchange: Exchange): void {
-    exchange.respond(200, READ, JSON.stringify({ caches: definitions.map(shownCache) }));
+    exchange.respond(200, READ, JSON.stringify({ caches: caches.all().map(shownCache) }));
   }
 
   function show(exchange: Exchange, cache: CacheDefinition): void {

@@ -9,8 +9,10 @@ export const FORWARDED: Headers = ['cache-status', 'headrace; fwd=method'];
 /** The same of an entry of a cache, which keeps it or, being switched off, does not. */
 export const STORED: Headers = ['cache-status', 'headrace; fwd=method; stored'];
 export const UNSTORED: Headers = ['cache-status', 'headrace; fwd=method; stored=?0'];
+/** Of a cache that keeps nothing. */
+export const SWITCHED_OFF = 'headrace; fwd=bypass';
 /** The list of views and their definitions, which are not cached. */
-export const BYPASSED: Headers = ['cache-status', 'headrace; fwd=bypass'];
+export const BYPASSED: Headers = ['cache-status', SWITCHED_OFF];
 
 /** Of a problem that came about before anything was looked for; what came of a read says more, and says it itself. */
 export function problemStatus({ type }: Problem): Headers {

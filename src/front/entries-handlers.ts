@@ -7,11 +7,11 @@ import type { Invalidation, Selector } from '../views/fence.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
+import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
 import { entryId, notReady, wasEmptied } from './entry-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
-import { JSON_TYPE } from './media.js';
+import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface EntriesHandlerOptions {
@@ -23,29 +23,34 @@ export interface EntriesHandlerOptions {
   readonly answerError: AnswerError;
 }
 
+const { failed } = new CacheStatus();
 const INVALIDATED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
-const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
   const { bodyBytesMax, answerError, store, viewOf, fence } = options;
   const writer = new JsonWriter();
-  const failed = new CacheStatus().failed;
 
-  async function batch(kept: Exchange, cache: CacheDefinition, body: Uint8Array): Promise<void> {
+  async function batch(
+    kept: Exchange,
+    cache: CacheDefinition,
+    body: Uint8Array,
+    asBytes: boolean,
+  ): Promise<void> {
     const keys = readEntryBatch(body);
     const ids = keys.map(key => entryId(cache, key));
     const view = viewOf(cache);
     const isUnknown = cache.enabled && view === undefined;
-    const entries = new EntryBatch(keys.length, isUnknown ? 'UNAVAILABLE' : 'NOT_FOUND');
-    let headers = SWITCHED_OFF;
+    const entries = new EntryBatch(keys.length, cache.embedding, isUnknown ? 'UNAVAILABLE' : 'NOT_FOUND');
+    let status = SWITCHED_OFF;
     if (cache.enabled) {
       const misses = view === undefined ? undefined : await store.lookup(view, ids, entries);
-      const status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
-      headers = ['content-type', JSON_TYPE, 'cache-status', status];
+      status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
     }
-    kept.respond(200, headers, entries.json(writer, cache.name, keys, store.now()));
+    const nowMs = store.now();
+    const answer = asBytes ? entries.matrix(nowMs) : entries.json(writer, cache.name, keys, nowMs);
+    kept.respond(200, ['content-type', asBytes ? BYTES_TYPE : JSON_TYPE, 'cache-status', status], answer);
   }
 
   /** How many entries there were, where that is known. */
@@ -59,8 +64,9 @@ export function entriesHandlers(
   return {
     entryBatch: {
       POST(exchange, cache) {
+        const asBytes = cache.embedding !== undefined && areBytesAccepted(exchange.header('accept'));
         exchange.readBody(bodyBytesMax, (body, kept) => {
-          batch(kept, cache, body).catch(error => answerError(kept, error));
+          batch(kept, cache, body, asBytes).catch(error => answerError(kept, error));
         });
       },
     },

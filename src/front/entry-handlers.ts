@@ -11,11 +11,12 @@ import { ageSeconds, freshnessOf } from '../caches/freshness.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED, STORED, UNSTORED } from './cache-status.js';
+import { CacheStatus, FORWARDED, STORED, SWITCHED_OFF, UNSTORED } from './cache-status.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
 import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
+import { storedEntry, type VectorForm, vectorFormOf } from './vector-form.js';
 
 export interface EntryHandlerOptions {
   readonly store: RecordStore;
@@ -40,6 +41,8 @@ export function entryHandlers(options: EntryHandlerOptions): RouteHandlers['entr
 interface Asked {
   readonly cache: CacheDefinition;
   readonly key: string;
+  /** Of a vector. */
+  readonly form: VectorForm | undefined;
   readonly ifNoneMatch: string;
   readonly timing: Timing;
 }
@@ -51,6 +54,7 @@ class EntryHandlers {
   readonly #prefixes: Prefixes;
   /** Used for every hit: the front has taken it when `respond` returns. */
   readonly #headers: string[] = ['content-type', '', 'etag', '', 'age', '', 'cache-status', ''];
+  readonly #vectorHeaders: string[] = [...this.#headers, 'vary', 'accept'];
 
   constructor(options: EntryHandlerOptions) {
     this.#options = options;
@@ -62,6 +66,7 @@ class EntryHandlers {
     const asked = {
       cache,
       key,
+      form: vectorFormOf(cache, exchange.header('accept')),
       ifNoneMatch: exchange.header('if-none-match'),
       timing: timingOf(exchange.header('headrace-timing')),
     };
@@ -97,19 +102,21 @@ class EntryHandlers {
 
   #answer(exchange: Exchange, asked: Asked, record: Uint8Array, isL1: boolean): void {
     const entry = this.#entry;
-    const { timing, ifNoneMatch } = asked;
+    const { form, timing, ifNoneMatch } = asked;
     const nowMs = this.#options.store.now();
     entry.reset(record);
     if (entry.isTombstone) return answerMissing(exchange, asked, isL1 ? MISS_L1 : this.#status.miss);
     if (freshnessOf(entry, nowMs) === 'old') return answerMissing(exchange, asked, isL1 ? OLD_L1 : OLD_BELOW);
-    const headers = this.#headers;
-    const { etag } = entry;
-    headers[1] = entry.contentType;
+    const served = form === undefined ? entry : form.of(entry);
+    if (served === undefined) return answerMissing(exchange, asked, isL1 ? MISS_L1 : this.#status.miss);
+    const headers = form === undefined ? this.#headers : this.#vectorHeaders;
+    const { etag } = served;
+    headers[1] = served.contentType;
     headers[3] = etag;
     headers[5] = String(ageSeconds(entry.writtenAt, nowMs));
     headers[7] = isL1 ? this.#status.hit(entry.freshUntil, nowMs) : this.#status.miss;
     const isHeld = isHeldByClient(ifNoneMatch, etag);
-    const body = isHeld ? '' : entry.payload;
+    const body = isHeld ? '' : served.payload;
     const status = isHeld ? 304 : 200;
     if (timing === TIMING_OFF) return exchange.respond(status, headers, body);
     timing.lap('encode');
@@ -129,11 +136,15 @@ class EntryHandlers {
       cache,
     );
     exchange.readBody(Math.min(bodyBytesMax, ENTRY_LIMITS.payloadBytes), (body, kept) => {
-      if (!cache.enabled) return kept.respond(204, UNSTORED, '');
       // Within a promise, so that a view that is not known is answered like everything else that fails.
       Promise.resolve()
-        .then(() => store.writeEntry(this.#view(cache), id, head, body))
-        .then(() => kept.respond(204, STORED, ''))
+        .then(() => {
+          // What was kept before is out of date now: it must be gone when the cache is switched on again.
+          if (!cache.enabled) return store.remove(this.#view(cache), id);
+          const stored = storedEntry(cache, head, body);
+          return store.writeEntry(this.#view(cache), id, stored.head, stored.payload);
+        })
+        .then(() => kept.respond(204, cache.enabled ? STORED : UNSTORED, ''))
         .catch(error => {
           if (wasEmptied(error)) kept.respond(204, UNSTORED, '');
           else answerError(kept, error);
@@ -162,7 +173,6 @@ class EntryHandlers {
   }
 }
 
-const SWITCHED_OFF = 'headrace; fwd=bypass';
 const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';

@@ -4,6 +4,8 @@ import { HeadraceError } from '../base/errors.js';
 export const JSON_TYPE = 'application/json';
 export const FLATBUFFERS_TYPE = 'application/vnd.headrace.flatbuffers';
 export const NDJSON_TYPE = 'application/x-ndjson';
+/** Of vectors: little-endian float32s. */
+export const BYTES_TYPE = 'application/octet-stream';
 
 export type Media = 'json' | 'flatbuffers';
 
@@ -12,10 +14,24 @@ export type Media = 'json' | 'flatbuffers';
  * @throws HeadraceError `not-acceptable` when neither is accepted.
  */
 export function acceptedMedia(accept: string): Media {
-  if (accept === FLATBUFFERS_TYPE) return 'flatbuffers';
-  if (accept === '' || accept === JSON_TYPE || accept === '*/*') return 'json';
-  const types = accept.split(',').map(part => part.split(';', 1)[0]?.trim().toLowerCase());
-  if (types.includes(FLATBUFFERS_TYPE)) return 'flatbuffers';
-  if (types.some(type => type === JSON_TYPE || type === '*/*' || type === 'application/*')) return 'json';
-  throw new HeadraceError('not-acceptable', `make it ${JSON_TYPE} or ${FLATBUFFERS_TYPE}`);
+  return isWantedBeforeJson(FLATBUFFERS_TYPE, accept) ? 'flatbuffers' : 'json';
+}
+
+/** The same of vectors: whether they are wanted as bytes. @throws HeadraceError `not-acceptable` */
+export function areBytesAccepted(accept: string): boolean {
+  return isWantedBeforeJson(BYTES_TYPE, accept);
+}
+
+function isWantedBeforeJson(wanted: string, accept: string): boolean {
+  if (accept === wanted) return true;
+  if (accept === '' || accept === JSON_TYPE || accept === '*/*') return false;
+  const types = accept.split(',').map(mediaType);
+  if (types.includes(wanted)) return true;
+  if (types.some(type => type === JSON_TYPE || type === '*/*' || type === 'application/*')) return false;
+  throw new HeadraceError('not-acceptable', `make it ${JSON_TYPE} or ${wanted}`);
+}
+
+/** Without its parameters. */
+export function mediaType(contentType: string): string {
+  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
 }

@@ -8,6 +8,7 @@ import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
@@ -21,8 +22,10 @@ import {
   errorOf,
   type IngestResult,
   type LaneCounters,
+  type LaneScores,
   type PutResult,
   type ReadOp,
+  type ScoreTask,
   type ViewDraft,
   type WriteResult,
 } from './messages.js';
@@ -173,8 +176,9 @@ export class Lanes {
     lineNumbers: Uint32Array,
     flat: boolean,
     deadlineMs: number,
+    vectors?: VectorLoad,
   ): Promise<IngestResult> {
-    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, deadlineMs } as const;
+    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, vectors, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: undefined }, chunk.byteLength);
     assert(result.kind === 'ingest', 'an ingest is answered as one');
     return result.ingest;
@@ -198,6 +202,17 @@ export class Lanes {
   async #count(task: ControlTask, deadlineMs: number): Promise<number> {
     const replies = await this.#controlAll(task, deadlineMs);
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
+  }
+
+  /** Scores candidates of a cache of embeddings, all of this lane. */
+  async score(lane: number, task: Omit<ScoreTask, 'kind'>): Promise<LaneScores> {
+    const { ids, request, deadlineMs } = task;
+    const bytes = charactersOf(ids) + 4 * request.query.length;
+    const call = this.#begin<ControlTask, ControlReply>(lane, { kind: 'score', ...task }, bytes, deadlineMs);
+    this.#lane(lane).control(call);
+    const reply = await call.answer;
+    assert(reply.kind === 'scored', 'a question for scores is answered with them');
+    return reply.scores;
   }
 
   /** The views of the catalog. @throws HeadraceError `unavailable`, as the other calls to the catalog do. */

@@ -8,6 +8,7 @@
  */
 import { HeadraceError } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
+import { LINE_KEY, type VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { Lanes } from '../lanes/lanes.js';
 import type { IngestResult, LineError } from '../lanes/messages.js';
@@ -25,6 +26,8 @@ export interface IngestTotals {
 export interface IngestOptions {
   readonly view: View;
   readonly flat: boolean;
+  /** The lines are vectors, for a cache of embeddings. */
+  readonly vectors?: VectorLoad;
   readonly lineBytesMax: number;
   /** Until when a buffer of lines that is sent now is to be durable. */
   readonly deadlineMs: () => number;
@@ -177,9 +180,12 @@ export class Ingest {
 
   /** A line without a readable id goes to any lane: it will say what is wrong with it. */
   #laneOf(line: Uint8Array): number {
-    const id = readRecordId(line, 0, line.length);
-    if (id === undefined || idProblem(id) !== undefined) return 0;
-    this.#table.key(this.#options.view.slot, id);
+    const { view, vectors } = this.#options;
+    const given = readRecordId(line, 0, line.length, vectors === undefined ? 'id' : LINE_KEY);
+    if (given === undefined) return 0;
+    const id = vectors === undefined ? given : vectors.prefix + given;
+    if (idProblem(id) !== undefined) return 0;
+    this.#table.key(view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
   }
 
@@ -188,9 +194,9 @@ export class Ingest {
     if (buffer === undefined || buffer.lines === 0) return;
     const { chunk, lineNumbers } = buffer.take();
     if (this.#failure !== undefined) return;
-    const { view, flat, onDrain, deadlineMs } = this.#options;
+    const { view, flat, vectors, onDrain, deadlineMs } = this.#options;
     buffer.inFlight++;
-    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs()).then(
+    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs(), vectors).then(
       result => this.#add(result),
       error => this.#stop(error),
     );

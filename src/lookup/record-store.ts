@@ -74,6 +74,11 @@ export class RecordStore {
     return this.#clock.now();
   }
 
+  /** Of a request that begins now. */
+  deadline(): number {
+    return this.#clock.now() + this.#deadlineMs;
+  }
+
   /** Copies the record from shared memory to `l1Bytes`: its length, or -1 when it is not there. */
   probe(view: View, id: string, nowMs: number): number {
     this.#table.key(view.slot, id);
@@ -91,8 +96,8 @@ export class RecordStore {
    * The record from below shared memory, `undefined` when there is none.
    * @throws HeadraceError `overloaded`, `deadline`, `unavailable`.
    */
-  async fetch(view: View, id: string): Promise<Uint8Array | undefined> {
-    const [lane, deadlineMs] = [this.#laneOf(view, id), this.#deadline()];
+  async fetch(view: View, id: string, deadlineMs = this.deadline()): Promise<Uint8Array | undefined> {
+    const lane = this.#laneOf(view, id);
     let rows = await this.#lanes.read(lane, view, [id], deadlineMs);
     while (rows.status(0) === ROW.deferred) rows = await this.#lanes.read(lane, view, [id], deadlineMs);
     if (rows.status(0) === ROW.unavailable)
@@ -138,7 +143,7 @@ export class RecordStore {
     missed: readonly (Missed | undefined)[],
     sink: RowSink,
   ): Promise<LookupMisses> {
-    const deadlineMs = this.#deadline();
+    const deadlineMs = this.deadline();
     const outcome: LookupMisses = { count: 0, failure: undefined };
     const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));
     // All, also when one fails: nothing may go to the sink once it has another lookup.
@@ -176,17 +181,17 @@ export class RecordStore {
 
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
   write(view: View, id: string, body: Uint8Array): Promise<PutResult> {
-    return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
+    return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.deadline());
   }
 
   /** The same for an entry of a named cache. */
   writeEntry(view: View, id: string, head: EntryHead, payload: Uint8Array): Promise<PutResult> {
-    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline());
+    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.deadline());
   }
 
   /** @throws HeadraceError why it cannot be removed now. */
   remove(view: View, id: string): Promise<PutResult> {
-    return this.#lanes.remove(this.#laneOf(view, id), view, id, this.#deadline());
+    return this.#lanes.remove(this.#laneOf(view, id), view, id, this.deadline());
   }
 
   ingest(options: Omit<IngestOptions, 'deadlineMs'>): Ingest {
@@ -207,10 +212,6 @@ export class RecordStore {
   #laneOf(view: View, id: string): number {
     this.#table.key(view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
-  }
-
-  #deadline(): number {
-    return this.#clock.now() + this.#deadlineMs;
   }
 }
 

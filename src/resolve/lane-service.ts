@@ -19,6 +19,7 @@ import type { LaneViews } from './lane-views.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
+import type { ScoreResolver } from './score-resolver.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface LaneServiceParts {
@@ -30,6 +31,7 @@ export interface LaneServiceParts {
   readonly inspector: RecordInspector;
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
+  readonly scores: ScoreResolver;
   readonly eraser: Pick<Eraser, 'erase'>;
   readonly sweeper: Pick<Sweeper, 'declare' | 'forget' | 'sweep'>;
   readonly flights: { readonly joined: number };
@@ -94,6 +96,8 @@ export class LaneService {
       case 'sweep':
         sweeper.sweep(task.viewUid);
         return DONE;
+      case 'score':
+        return { kind: 'scored', scores: await this.#parts.scores.score(task) };
       case 'warm':
         this.#parts.warm();
         return DONE;
