@@ -33,7 +33,7 @@ export interface ServedViews {
 }
 
 /** Where nobody tells of changes, others look once a second. What another server made, that one erases first. */
-const TIMES_SHARED: FenceTimes = { openMsMin: 3_000, foreignMs: 30_000, waitMs: 5_000 };
+const TIMES_SHARED: FenceTimes = { openMsMin: 3_000, foreignMs: 120_000, waitMs: 5_000 };
 /** What is found at the start was made by this server, when it ran before. */
 const TIMES_ALONE: FenceTimes = { openMsMin: 0, foreignMs: 0, waitMs: 5_000 };
 

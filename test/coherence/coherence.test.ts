@@ -75,7 +75,10 @@ async function check(
   } finally {
     await hurting?.stop();
   }
-  await eventually(() => workload.readAll(), 'every key can be read on every server');
+  await eventually(() => workload.readAll(), 'every key can be read on every server').catch(error => {
+    console.info(`not read: ${workload.unread.slice(0, 20).join(', ')}`);
+    throw error;
+  });
   const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
   const faults = findFaults(workload.history, bound);
   const late = lags(workload.history).sort((a, b) => a - b);
@@ -141,6 +144,12 @@ async function onRedis(
       ports: servers.map(({ port }) => port),
       hurts: new Hurts({ redis, proxies, mortal, random }),
     });
+  } catch (error) {
+    for (const { log, running, errorOutput } of servers) {
+      const lines = log.slice(-20).map(line => JSON.stringify(line));
+      console.info([running ? 'running' : 'ended', errorOutput.slice(-2_000), ...lines].join('\n'));
+    }
+    throw error;
   } finally {
     for (const server of servers) await server.stop();
     for (const proxy of proxies) proxy.close();
