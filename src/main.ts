@@ -12,7 +12,7 @@ import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { entryViewOf } from './caches/entry-view.js';
 import { type Config, recordStoreOf } from './config.js';
-import { dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
+import { type DataHandlerParts, dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import type { Front, FrontLimits } from './front/front.js';
 import { openFront } from './front/open-front.js';
@@ -95,25 +95,11 @@ export async function serve(config: Config): Promise<void> {
 export async function startServer(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Server> {
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
+  const engine = await openEngine(config, log, laneWorker);
+  closers.push(() => engine.close());
   try {
-    const definitions = readDefinitionsFile(config.configFile);
-    closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
-    let onViewsChanged = () => {};
-    const warming = warmingProgress(config, log);
-    const lanes = await openLanes(config, table, laneWorker, {
-      log,
-      warming,
-      onViewsChanged: () => onViewsChanged(),
-    });
-    closers.push(() => lanes.close());
-    const views = await openViews(config, definitions, table, lanes);
-    const { refresh, stop: stopRefreshing } = refresher(views, log);
-    onViewsChanged = refresh;
-    // A store that is away does not keep a server from starting that remembers its views.
-    await views.declareBuiltIn().catch(refresh);
-    closers.push(stopRefreshing);
-    const handler = dataHandler({ config, log, table, lanes, views, definitions });
+    const { lanes, warming } = engine;
+    const handler = dataHandler({ config, log, ...engine });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -155,6 +141,43 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
     for (const close of closers.reverse()) await close();
+    throw error;
+  }
+}
+
+/** What answers, whoever asks: all of a server but its ports. */
+export interface Engine extends Omit<DataHandlerParts, 'config' | 'log'> {
+  readonly warming: WarmingProgress;
+  close(): Promise<void>;
+}
+
+/** @throws StartError */
+export async function openEngine(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Engine> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const definitions = readDefinitionsFile(config.configFile);
+    closers.push(await lockDataDir(config.dataDir));
+    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
+    let onViewsChanged = () => {};
+    const warming = warmingProgress(config, log);
+    const lanes = await openLanes(config, table, laneWorker, {
+      log,
+      warming,
+      onViewsChanged: () => onViewsChanged(),
+    });
+    closers.push(() => lanes.close());
+    const views = await openViews(config, definitions, table, lanes);
+    const { refresh, stop: stopRefreshing } = refresher(views, log);
+    onViewsChanged = refresh;
+    // A store that is away does not keep a server from starting that remembers its views.
+    await views.declareBuiltIn().catch(refresh);
+    closers.push(stopRefreshing);
+    return { definitions, table, lanes, views, warming, close };
+  } catch (error) {
+    await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
     throw isTold ? new StartError(error.message) : error;
   }

@@ -1,0 +1,21 @@
+/** What a store in the process is made of, in the thread that opened it as in one that joined. */
+import type { CacheDefinition } from '../caches/definition.js';
+import type { RecordStore } from '../lookup/record-store.js';
+import type { View, ViewDefinition } from '../views/schema.js';
+
+export interface StoreParts {
+  readonly records: RecordStore;
+  readonly definitions: readonly CacheDefinition[];
+  /** The longest record that a load takes, in bytes of its JSON. */
+  readonly lineBytesMax: number;
+  viewNamed(name: string): View | undefined;
+  /** The view that holds a cache's entries; `undefined` while it is not known. */
+  entryView(cache: CacheDefinition): View | undefined;
+  views(): readonly View[];
+  /** @throws HeadraceError `view-conflict`, `too-many-views`, `unavailable`. */
+  declare(name: string, definition: ViewDefinition): Promise<View>;
+  /** @throws HeadraceError `view-not-found`, `unavailable`. */
+  drop(name: string): Promise<void>;
+  /** Empties a cache in every tier and on every server. */
+  renew(cache: CacheDefinition): Promise<void>;
+}
