@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ClientError, connect } from '../../src/client/index.js';
 import { makeDataDir, type ServerProcess, startServerProcess } from '../server/server-process.js';
-import { eventually } from '../support/redis-server.js';
+import { eventually, freePort } from '../support/redis-server.js';
 
 const unhandled: unknown[] = [];
 const onUnhandled = (reason: unknown) => void unhandled.push(reason);
@@ -50,7 +50,8 @@ async function restarted(server: ServerProcess): Promise<ServerProcess> {
 }
 
 it('goes on from the function while the server is killed and restarted, and uses it again then', async () => {
-  let server = await startServerProcess({ dataDir: makeDataDir() });
+  const env = { HEADRACE_PORT: String(await freePort()) };
+  let server = await startServerProcess({ dataDir: makeDataDir(), env });
   const client = connect({ url: server.url });
   let made = 0;
   const cached = client.cached(
