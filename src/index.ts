@@ -9,7 +9,11 @@ import { TableReader } from './l1/table-reader.js';
 import { RecordStore } from './lookup/record-store.js';
 import { openEngine } from './main.js';
 import { openLog } from './observe/log.js';
+import { joinStore } from './store/joined-store.js';
 import { Store } from './store/store.js';
+import type { StoreParts } from './store/store-parts.js';
+import type { StoreHandle } from './store/thread-messages.js';
+import { ThreadOwner } from './store/thread-owner.js';
 
 export { HeadraceError, type ProblemCode } from './base/errors.js';
 export { canonicalKey } from './caches/canonical-key.js';
@@ -28,6 +32,7 @@ export { ConfigError } from './config.js';
 export type { Store } from './store/store.js';
 export type { StoreCache } from './store/store-cache.js';
 export type { StoreView } from './store/store-view.js';
+export type { StoreHandle } from './store/thread-messages.js';
 
 /** Of the server's options, those about its ports. */
 const HTTP_OPTIONS = [
@@ -52,38 +57,40 @@ export type OpenOptions = {
 /** Below this, an application's own output is not to be mixed with a log. */
 const LOG_LEVEL = 'error';
 
+/** Threads that may join, each with room for an answer of its own; what is not used takes no memory. */
+const THREADS_MAX = 32;
+
 /**
- * Opens the store, and the data directory for this process alone.
- * @throws ConfigError when an option is wrong, StartError when it cannot be opened so.
+ * Opens the store, and the data directory for this process alone; or joins one that another thread of the process has.
+ * @throws ConfigError when an option is wrong, StartError when it cannot be opened so, HeadraceError when it is closed.
  */
-export async function open(options: OpenOptions = {}): Promise<Store> {
+export async function open(options: OpenOptions | { readonly join: StoreHandle } = {}): Promise<Store> {
+  if ('join' in options) return joinStore(options.join, systemClock);
   const config = readConfig({}, { logLevel: LOG_LEVEL, ...givenOf(options) });
   const log = openLog(config.logLevel);
-  const engine = await openEngine(config, log);
+  const threads = new ThreadOwner(THREADS_MAX);
+  const engine = await openEngine(config, log, { threads });
   const { table, lanes, views, definitions } = engine;
+  const { deadline, lineBytesMax, queueMax, shutdownTimeout } = config;
+  threads.begin({ table, lanes, views, definitions, deadlineMs: deadline, lineBytesMax, callsMax: queueMax });
   lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
-  const records = new RecordStore({
-    table: new TableReader(table, config.lanes),
-    lanes,
-    clock: systemClock,
-    deadlineMs: config.deadline,
-  });
-  const parts = {
-    records,
-    definitions,
-    lineBytesMax: config.lineBytesMax,
-    viewNamed: (name: string) => views.get(name),
-    entryView: ({ name }: { readonly name: string }) => views.builtIn(entryViewName(name)),
+  const reader = new TableReader(table, lanes.count);
+  const parts: StoreParts = {
+    records: new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline }),
+    ...{ definitions, lineBytesMax },
+    viewNamed: name => views.get(name),
+    entryView: ({ name }) => views.builtIn(entryViewName(name)),
     views: () => views.list(),
-    declare: async (...declared: Parameters<typeof views.declare>) => (await views.declare(...declared)).view,
-    drop: (name: string) => views.drop(name),
-    renew: ({ name }: { readonly name: string }) => views.renew(entryViewName(name)),
+    declare: async (name, definition) => (await views.declare(name, definition)).view.schema,
+    drop: name => views.drop(name),
+    renew: ({ name }) => views.renew(entryViewName(name)),
   };
   const close = async () => {
-    await lanes.drain(Date.now() + config.shutdownTimeout);
+    await lanes.drain(Date.now() + shutdownTimeout);
+    threads.close();
     await engine.close();
   };
-  return new Store(parts, close);
+  return new Store(parts, { handle: () => threads.handle(), close });
 }
 
 /** @throws ConfigError that names what is no option of a store in the process. */

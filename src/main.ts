@@ -26,6 +26,8 @@ import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
+import { closed, drained } from './shutdown.js';
+import type { ThreadOwner } from './store/thread-owner.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { firstRefresh, refresher } from './views/refresher.js';
@@ -95,7 +97,7 @@ export async function serve(config: Config): Promise<void> {
 export async function startServer(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Server> {
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
-  const engine = await openEngine(config, log, laneWorker);
+  const engine = await openEngine(config, log, { laneWorker });
   closers.push(() => engine.close());
   try {
     const { lanes, warming } = engine;
@@ -151,8 +153,19 @@ export interface Engine extends Omit<DataHandlerParts, 'config' | 'log'> {
   close(): Promise<void>;
 }
 
+export interface EngineOptions {
+  /** The lanes' thread; tests give their own. */
+  readonly laneWorker?: URL;
+  /** Threads that read the table beside the one that opens it. */
+  readonly threads?: ThreadOwner;
+}
+
 /** @throws StartError */
-export async function openEngine(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Engine> {
+export async function openEngine(
+  config: Config,
+  log: Log,
+  { laneWorker = LANE_WORKER, threads }: EngineOptions = {},
+): Promise<Engine> {
   const closers: (() => Promise<void> | void)[] = [];
   const close = async () => {
     for (const end of closers.splice(0).reverse()) await end();
@@ -160,7 +173,7 @@ export async function openEngine(config: Config, log: Log, laneWorker: URL = LAN
   try {
     const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
+    const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
     let onViewsChanged = () => {};
     const warming = warmingProgress(config, log);
     const lanes = await openLanes(config, table, laneWorker, {
@@ -169,7 +182,7 @@ export async function openEngine(config: Config, log: Log, laneWorker: URL = LAN
       onViewsChanged: () => onViewsChanged(),
     });
     closers.push(() => lanes.close());
-    const views = await openViews(config, definitions, table, lanes);
+    const views = await openViews(config, definitions, table, lanes, threads);
     const { refresh, stop: stopRefreshing } = refresher(views, log);
     onViewsChanged = refresh;
     // A store that is away does not keep a server from starting that remembers its views.
@@ -184,7 +197,7 @@ export async function openEngine(config: Config, log: Log, laneWorker: URL = LAN
 }
 
 /** @param slots for the views of clients and the built-in ones. */
-function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): TableHandle {
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number, threads = 0): TableHandle {
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
@@ -193,6 +206,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): Tab
       recordBytes: l1RecordBytes,
       lanes,
       caches: slots,
+      readers: lanes + 1 + threads,
       buffers: LOOKUP_ANSWERS,
     });
     return createTable(shape, { nowMs: Date.now(), hashKey });
@@ -307,6 +321,7 @@ async function openViews(
   definitions: readonly CacheDefinition[],
   table: TableHandle,
   lanes: Lanes,
+  threads?: ThreadOwner,
 ): Promise<ViewRegistry> {
   const caches = new Caches(table);
   const views = new ViewRegistry({
@@ -319,9 +334,13 @@ async function openViews(
     declare: view => lanes.declare(view),
     forget: async view => {
       await lanes.forget(view);
+      await threads?.forgotten();
       caches.raiseEpoch(view.slot);
     },
-    changed: () => shareL1(caches, views.all(), caches.slots),
+    changed: () => {
+      shareL1(caches, views.all(), caches.slots);
+      threads?.viewsChanged();
+    },
   });
   try {
     await firstRefresh(views);
@@ -358,27 +377,4 @@ async function listen(
         : `the ${what} port ${host}:${port} cannot be opened: ${reason}`,
     );
   }
-}
-
-/** Closes in the reverse order of opening. What hangs is left behind: everything acknowledged is on disk. */
-async function closed(closers: (() => Promise<void> | void)[], withinMs: number, log: Log): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>(resolve => {
-    timer = setTimeout(() => resolve('the shutdown timeout passed while closing'), withinMs);
-  });
-  const all = (async () => {
-    for (const close of closers.reverse()) await close();
-    return '';
-  })();
-  const problem = await Promise.race([all, late]);
-  clearTimeout(timer);
-  if (problem !== '') log.warn(problem);
-}
-
-/** Waits for the requests in flight, bounded: those that are left then are cut off. */
-async function drained(front: Front, deadline: number, log: Log): Promise<void> {
-  while (front.pending > 0 && performance.now() < deadline)
-    await new Promise(resolve => setTimeout(resolve, 5));
-  if (front.pending > 0)
-    log.warn({ pending: front.pending }, 'requests were cut off by the shutdown timeout');
 }

@@ -12,8 +12,8 @@ export interface StoreParts {
   /** The view that holds a cache's entries; `undefined` while it is not known. */
   entryView(cache: CacheDefinition): View | undefined;
   views(): readonly View[];
-  /** @throws HeadraceError `view-conflict`, `too-many-views`, `unavailable`. */
-  declare(name: string, definition: ViewDefinition): Promise<View>;
+  /** The number of its schema. @throws HeadraceError `view-conflict`, `too-many-views`, `unavailable`. */
+  declare(name: string, definition: ViewDefinition): Promise<number>;
   /** @throws HeadraceError `view-not-found`, `unavailable`. */
   drop(name: string): Promise<void>;
   /** Empties a cache in every tier and on every server. */

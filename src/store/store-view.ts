@@ -63,8 +63,7 @@ export class StoreView<F extends Features = Features> {
     if (this.definition === undefined)
       throw new HeadraceError('invalid-view', `the view ${this.name} was given no definition here`);
     const definition = readViewDefinition(Buffer.from(JSON.stringify(this.definition)));
-    const { schema } = await this.#parts.declare(this.name, definition);
-    return { schema };
+    return { schema: await this.#parts.declare(this.name, definition) };
   }
 
   /** Deletes the view and its records. @throws HeadraceError */

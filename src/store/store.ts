@@ -5,14 +5,20 @@ import { viewJson } from '../views/view-json.js';
 import { StoreCache } from './store-cache.js';
 import type { StoreParts } from './store-parts.js';
 import { StoreView } from './store-view.js';
+import type { StoreHandle } from './thread-messages.js';
+
+export interface StoreThread {
+  handle(): StoreHandle;
+  close(): Promise<void>;
+}
 
 export class Store {
   readonly #parts: StoreParts;
-  readonly #close: () => Promise<void>;
+  readonly #thread: StoreThread;
 
-  constructor(parts: StoreParts, close: () => Promise<void>) {
+  constructor(parts: StoreParts, thread: StoreThread) {
     this.#parts = parts;
-    this.#close = close;
+    this.#thread = thread;
   }
 
   /** A view: typed, when its definition is given. It is declared by `declare`. */
@@ -33,8 +39,17 @@ export class Store {
     return this.#parts.definitions.map(({ name }) => name);
   }
 
-  /** Answers what is under way, saves what is hot, and ends all threads. */
+  /**
+   * With which one other thread of this process joins: `new Worker(file, { workerData: handle, transferList:
+   * [handle.port] })`, and there `open({ join: workerData })`.
+   * @throws HeadraceError `overloaded` when as many have joined as may, `bad-request` in a thread that has joined.
+   */
+  handle(): StoreHandle {
+    return this.#thread.handle();
+  }
+
+  /** Answers what is under way, saves what is hot, and ends all lanes; in a thread that joined, leaves the store. */
   close(): Promise<void> {
-    return this.#close();
+    return this.#thread.close();
   }
 }
