@@ -45,6 +45,8 @@ export class CacheClient {
   readonly #entries = new Coalescer<BatchEntry>(keys => this.#batch(keys, {}), KEYS_MAX);
   readonly #reads = new Coalescer<EntryRead | ClientError>(keys => this.#readMany(keys), KEYS_MAX);
   readonly #onChanged: (key: string | undefined) => void;
+  /** Puts under way that no lease holds back from landing behind a removal. */
+  readonly #puts = new Set<Promise<unknown>>();
 
   /** @param onChanged told of what this client itself changes, before and after: a key, or any keys. */
   constructor(transport: Transport, name: string, onChanged: (key: string | undefined) => void) {
@@ -98,7 +100,7 @@ export class CacheClient {
     { lease, signal, timeoutMs, ...options }: PutEntryOptions & CallOptions = {},
   ): Promise<PutOutcome> {
     const headers = { ...checkedPut(value, options), ...(lease === undefined ? {} : { [LEASE]: lease }) };
-    const answer = await this.#transport.send({
+    const sent = this.#transport.send({
       ...{ signal, timeoutMs, headers },
       method: 'PUT',
       path: this.#entryPath(key),
@@ -106,13 +108,15 @@ export class CacheClient {
       repeat: 'once',
       expected: lease === undefined ? [] : [409],
     });
+    if (lease === undefined) this.#putsUntilSettled(sent);
+    const answer = await sent;
     if (answer.status === 409) return 'void';
     return answer.header('cache-status').includes('stored=?0') ? 'not-stored' : 'stored';
   }
 
-  /** Whether there was one or not. */
+  /** Whether there was one or not. Waits for what this client is putting there, as `invalidate` does. */
   async delete(key: string, options: CallOptions = {}): Promise<void> {
-    this.#onChanged(key);
+    await this.#beforeRemoval(key);
     await this.#transport.send({
       ...options,
       method: 'DELETE',
@@ -143,7 +147,7 @@ export class CacheClient {
 
   /** Removes entries for good: how many there were. */
   async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number> {
-    this.#onChanged(undefined);
+    await this.#beforeRemoval(undefined);
     const count = await invalidate(this.#transport, this.#path, what, options);
     this.#onChanged(undefined);
     return count;
@@ -163,6 +167,17 @@ export class CacheClient {
       if (error instanceof ClientError && error.code === 'cache-not-found') return undefined;
       throw error;
     }
+  }
+
+  #putsUntilSettled(sent: Promise<unknown>): void {
+    const settled = sent.catch(() => undefined).finally(() => this.#puts.delete(settled));
+    this.#puts.add(settled);
+  }
+
+  /** Nothing that was begun before lands behind it. */
+  async #beforeRemoval(key: string | undefined): Promise<void> {
+    this.#onChanged(key);
+    await Promise.all(this.#puts);
   }
 
   /** Alone, a key is asked for with its lease, and comes as it is. */

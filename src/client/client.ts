@@ -87,11 +87,11 @@ export class HeadraceClient {
   }
 
   /**
-   * Resolves when what goes on in the background is done, and all connections are closed; calls that are made from then
-   * on fail with `closed`, and cached functions go on without the server.
+   * Resolves when what goes on in the background now is done, and all connections are closed; calls that are made from
+   * then on fail with `closed`, and cached functions go on without the server.
    */
   async close(): Promise<void> {
-    while (this.#background.size > 0 && !this.#transport.isClosed) await Promise.all(this.#background);
+    await Promise.all(this.#background);
     await this.#transport.close();
   }
 

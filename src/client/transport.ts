@@ -41,6 +41,8 @@ export interface Answer {
 }
 
 const BACK_OFF_MS = 50;
+/** So that a call that cannot connect ends by its own time. */
+const CONNECT_SPARE_MS = 1_000;
 /** Answers that may be others at the next try. */
 const PASSING_CODES: readonly string[] = ['overloaded', 'unavailable', 'draining', 'deadline', 'connection'];
 /** The connection was never made, so nothing was asked. */
@@ -66,14 +68,11 @@ export class Transport {
     this.settings = settings;
     this.#pool = new Pool(settings.url.origin, {
       connections: settings.connections,
-      // Each call has its own time.
+      // Each call has its own time, and a connection hardly more.
+      connect: { timeout: settings.timeoutMs + CONNECT_SPARE_MS },
       headersTimeout: 0,
       bodyTimeout: 0,
     });
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
   }
 
   /** @throws ClientError unless the answer's status is below 400 or expected. */

@@ -15,7 +15,6 @@ const examples = [...documentation.matchAll(/^## ([^\n]+)\n+```js\n(.*?)```\n+``
 
 let url = '';
 beforeAll(async () => {
-  // Each of them waits for the server no longer than its own time, which a loaded machine may need.
   ({ url } = await startServerProcess());
 });
 

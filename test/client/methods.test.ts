@@ -256,7 +256,7 @@ describe('a named cache', () => {
       },
       { cache: 'results', key: query => ({ query }), ttl: '1m', timeoutMs: 10_000 },
     );
-    const asked = Array.from({ length: 50 }, (_, n) => `query ${n % 10}`);
+    const asked = Array.from({ length: 1_000 }, (_, n) => `query ${n % 10}`);
     const first = await Promise.all(asked.map(search));
     expect(first.map(({ hits }) => hits)).toEqual(asked.map(query => query.length));
     expect(calls).toBe(10);
