@@ -49,7 +49,9 @@ async function restarted(server: ServerProcess): Promise<ServerProcess> {
   return startServerProcess({ dataDir: server.dataDir, env: { HEADRACE_PORT: String(server.port) } });
 }
 
-it('goes on from the function while the server is killed and restarted, and uses it again then', async () => {
+it('goes on from the function while the server is killed and restarted, and uses it again then', {
+  timeout: 180_000,
+}, async () => {
   const env = { HEADRACE_PORT: String(await freePort()) };
   let server = await startServerProcess({ dataDir: makeDataDir(), env });
   const client = connect({ url: server.url });
@@ -63,13 +65,13 @@ it('goes on from the function while the server is killed and restarted, and uses
   );
   const load = new Load(cached);
   for (let round = 0; round < 2; round++) {
-    await eventually(() => cached.figures.hits > 200 * (round + 1), 'the server is used');
+    await eventually(() => cached.figures.hits > 100 * (round + 1), 'the server is used');
     const { fallbacks } = cached.figures;
     await server.kill();
-    await eventually(() => cached.figures.fallbacks > fallbacks + 200, 'the function answers');
+    await eventually(() => cached.figures.fallbacks > fallbacks + 100, 'the function answers');
     server = await restarted(server);
     const { hits } = cached.figures;
-    await eventually(() => cached.figures.hits > hits + 200, 'the server is used again');
+    await eventually(() => cached.figures.hits > hits + 100, 'the server is used again');
   }
   await load.stop();
   expect(load.wrong).toEqual([]);
@@ -87,13 +89,13 @@ it('is never slower than its timeout and the function, when the server is stoppe
   server.signal('SIGSTOP');
   load.slowestMs = 0;
   const { fallbacks } = cached.figures;
-  await eventually(() => cached.figures.fallbacks > fallbacks + 500, 'the function answers');
+  await eventually(() => cached.figures.fallbacks > fallbacks + 300, 'the function answers');
   // A loaded machine is slow to look at its timers; the client's own time is 20 s.
   expect(load.slowestMs).toBeLessThan(5_000);
   expect(load.slowestMs).toBeGreaterThan(90);
   server.signal('SIGCONT');
   const { hits } = cached.figures;
-  await eventually(() => cached.figures.hits > hits + 200, 'the server is used again');
+  await eventually(() => cached.figures.hits > hits + 100, 'the server is used again');
   await load.stop();
   expect(load.wrong).toEqual([]);
   await client.close();
@@ -103,7 +105,7 @@ it('tells a plain call what is wrong with the server', async () => {
   const server = await startServerProcess();
   const client = connect({ url: server.url, timeoutMs: 300, retriesMax: 1 });
   const docs = client.view('docs', { entity: 'doc', features: { a: 'float32' } });
-  await docs.declare();
+  await docs.declare({ timeoutMs: 20_000 });
   server.signal('SIGSTOP');
   const codes = async (): Promise<string[]> => {
     const calls = [docs.get('a'), docs.put('a', {}), client.cache('results').get('a'), client.views()];

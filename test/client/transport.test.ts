@@ -38,7 +38,8 @@ async function scripted(
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const client = connect({ url, ...options });
+  // A loaded machine is no slow server.
+  const client = connect({ url, timeoutMs: 20_000, ...options });
   opened.push(async () => {
     server.closeAllConnections();
     server.close();
@@ -114,7 +115,7 @@ describe('sent again', () => {
     const { client, requests } = await scripted([fails(503, 'overloaded', { 'retry-after': '30' }), fine]);
     const began = performance.now();
     expect([await codeOf(client.views()), requests.length]).toEqual(['overloaded', 1]);
-    expect(performance.now() - began).toBeLessThan(900);
+    expect(performance.now() - began).toBeLessThan(10_000);
   });
 });
 
@@ -123,7 +124,8 @@ describe('a call', () => {
     const { client } = await scripted([drop], { retriesMax: 10, timeoutMs: 200 });
     const began = performance.now();
     expect(['connection', 'timeout']).toContain(await codeOf(client.views()));
-    expect(performance.now() - began).toBeLessThan(1_000);
+    // Eleven attempts would take more than a minute.
+    expect(performance.now() - began).toBeLessThan(10_000);
     const { client: second } = await scripted([silent]);
     expect(await codeOf(second.views({ timeoutMs: 50 }))).toBe('timeout');
   });
@@ -146,7 +148,7 @@ describe('a call', () => {
   });
 
   it('is refused when too many wait', async () => {
-    const { client } = await scripted([silent], { pendingMax: 3, timeoutMs: 300 });
+    const { client } = await scripted([silent], { pendingMax: 3, timeoutMs: 1_000 });
     const calls = Array.from({ length: 5 }, () => codeOf(client.views()));
     expect(await Promise.all(calls)).toEqual(['timeout', 'timeout', 'timeout', 'busy', 'busy']);
   });
@@ -178,7 +180,7 @@ describe('a call', () => {
     expect(writes.length).toBe(1);
     const { client: third, requests: many } = await scripted([silent], {
       hedgeAfterMs: 10,
-      timeoutMs: 500,
+      timeoutMs: 3_000,
       connections: 100,
     });
     await Promise.all(Array.from({ length: 50 }, () => codeOf(third.views())));
