@@ -299,11 +299,13 @@ describe('a feature extractor', () => {
     const [rows, others] = await Promise.all([featuresOf(ids), featuresOf(['efgh'])]);
     expect(rows).toEqual([made, { length: 1, vector: null }, undefined, made, made]);
     expect(others).toEqual([made]);
-    expect(asked).toEqual([['abcd', 'no', 'efgh']]);
+    // Whichever lookup is answered first asks for the id that both lack.
+    expect(asked.flat().sort()).toEqual(['abcd', 'efgh', 'no']);
+    const calls = asked.length;
     await eventually(() => featuresOf.figures.written === 2, 'they are written');
     expect(await featuresOf(['abcd', 'efgh'])).toEqual([made, made]);
     expect((await view.get('abcd'))?.features).toEqual(made);
-    expect(asked.length).toBe(1);
+    expect(asked.length).toBe(calls);
     expect(featuresOf.figures).toMatchObject({ extracted: 2, joined: 1, failed: 0 });
     const some = client.features(async () => ({}), { view, features: ['length'] });
     expect(await some(['known'])).toEqual([{ length: 1 }]);
