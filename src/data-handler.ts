@@ -25,8 +25,8 @@ import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
+import type { Fences } from './served-views.js';
 import type { Selector } from './views/fence.js';
-import type { FenceKeeper } from './views/fence-keeper.js';
 import type { ViewRegistry } from './views/registry.js';
 
 /** Lookups that wait for lanes at once without memory being made for them. */
@@ -38,7 +38,7 @@ export interface DataHandlerParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
-  readonly fences: Pick<FenceKeeper, 'invalidate'>;
+  readonly fences: Fences;
   readonly caches: LiveCaches;
 }
 
@@ -53,12 +53,8 @@ export function dataHandler(parts: DataHandlerParts): Handler {
   const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
   const embeddings = new EmbeddingHandlers({ ...shared, scoring, viewOf, lineBytesMax });
   const l1 = new Caches(table);
-  const fence = async (cache: CacheDefinition, selector: Selector) => {
-    const slot = viewOf(cache)?.slot;
-    const held = selector.kind === 'all' && slot !== undefined ? l1.figures(slot).entries : null;
-    await fences.invalidate(entryViewName(cache.name), selector);
-    return held;
-  };
+  const fence = ({ name }: CacheDefinition, selector: Selector) =>
+    fences.invalidate(entryViewName(name), selector);
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const view = viewOf(cache);
     const scoring = embeddings.figuresOf(cache);

@@ -12,6 +12,8 @@ const FUNCTION_LINES_MAX = 70;
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   front: ['lookup', 'caches', 'views', 'observe', 'base'],
   cli: ['tiers', 'caches', 'base'],
+  client: ['caches', 'views', 'base'],
+  store: ['client', 'lookup', 'l1', 'lanes', 'caches', 'views', 'base'],
   lookup: ['l1', 'lanes', 'caches', 'views', 'observe', 'base'],
   lanes: ['l1', 'caches', 'views', 'observe', 'base'],
   resolve: ['tiers', 'l1', 'lanes', 'caches', 'views', 'observe', 'base'],

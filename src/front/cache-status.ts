@@ -22,7 +22,8 @@ export function problemStatus({ type }: Problem): Headers {
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';
   readonly failed = 'headrace; fwd=miss; detail=unavailable';
-  #seconds = -1;
+  /** No number: what is stale has seconds below 0. */
+  #seconds = Number.NaN;
   #hit = '';
 
   /** From shared memory. The text is kept: neighbouring hits often have the same second. */

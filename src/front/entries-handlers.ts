@@ -1,14 +1,15 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
 import type { CacheDefinition } from '../caches/definition.js';
+import { entryId, ofEntryIds } from '../caches/entry-id.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
-import type { Invalidation, Selector } from '../views/fence.js';
+import type { Selector } from '../views/fence.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
-import { entryId, notReady, wasEmptied } from './entry-handlers.js';
+import { notReady, wasEmptied } from './entry-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from './media.js';
@@ -55,7 +56,7 @@ export function entriesHandlers(
 
   /** How many entries there were, where that is known. */
   async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number | null> {
-    const what = ofCache(cache, readInvalidation(body));
+    const what = ofEntryIds(cache, readInvalidation(body));
     const view = viewOf(cache);
     if (view === undefined) throw notReady(cache);
     return what.kind === 'ids' ? store.erase(view, what.ids) : fence(cache, what);
@@ -85,13 +86,4 @@ export function entriesHandlers(
       },
     },
   };
-}
-
-/** What the cache's keys are in every tier, the same of an invalidation. */
-function ofCache(cache: CacheDefinition, what: Invalidation): Invalidation {
-  const { prefix } = cache;
-  if (what.kind === 'ids') return { kind: 'ids', ids: what.ids.map(id => entryId(cache, id)) };
-  if (what.kind === 'prefix') return { kind: 'prefix', prefix: prefix + what.prefix };
-  if (what.kind === 'pattern') return { kind: 'pattern', pattern: prefix + what.pattern };
-  return what;
 }

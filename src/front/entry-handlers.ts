@@ -3,10 +3,10 @@
  * `read` returns, and allocates nothing that outlives it.
  */
 import { HeadraceError, problemOf } from '../base/errors.js';
-import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
+import { entryId } from '../caches/entry-id.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
@@ -176,14 +176,6 @@ class EntryHandlers {
 const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
-
-/** @throws HeadraceError `bad-id` when it is too long with the cache's prefix. */
-export function entryId({ prefix }: CacheDefinition, key: string): string {
-  if (prefix === '') return key;
-  const id = prefix + key;
-  checkId(id);
-  return id;
-}
 
 /** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
 export function notReady({ name }: CacheDefinition): HeadraceError {

@@ -69,6 +69,12 @@ export interface LanesFigures {
   readonly late: number;
 }
 
+/** What reads and writes through lanes needs of them; a thread that joined has it from the one that has the lanes. */
+export type LaneCalls = Pick<
+  Lanes,
+  'count' | 'laneOf' | 'read' | 'write' | 'writeEntry' | 'remove' | 'ingest' | 'invalidate' | 'erase'
+>;
+
 export class Lanes {
   readonly #lanes: readonly Lane[];
   readonly #clock: Clock;

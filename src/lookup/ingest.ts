@@ -10,7 +10,7 @@ import { HeadraceError } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
 import { LINE_KEY, type VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { TableReader } from '../l1/table-reader.js';
-import type { Lanes } from '../lanes/lanes.js';
+import type { LaneCalls } from '../lanes/lanes.js';
 import type { IngestResult, LineError } from '../lanes/messages.js';
 import { readRecordId } from '../views/record-id.js';
 import type { View } from '../views/schema.js';
@@ -82,7 +82,7 @@ class LaneBuffer {
 
 export class Ingest {
   readonly #table: TableReader;
-  readonly #lanes: Lanes;
+  readonly #lanes: LaneCalls;
   readonly #options: IngestOptions;
   readonly #buffers: LaneBuffer[];
   readonly #totals: IngestTotals = { applied: 0, stale: 0, failed: 0, errors: [] };
@@ -96,7 +96,7 @@ export class Ingest {
   #failure: unknown;
   #hasEnded = false;
 
-  constructor(table: TableReader, lanes: Lanes, options: IngestOptions) {
+  constructor(table: TableReader, lanes: LaneCalls, options: IngestOptions) {
     this.#table = table;
     this.#lanes = lanes;
     this.#options = options;

@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
-import type { Lanes } from '../lanes/lanes.js';
+import type { LaneCalls } from '../lanes/lanes.js';
 import type { PutResult } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { Invalidation } from '../views/fence.js';
@@ -16,7 +16,7 @@ import { Ingest, type IngestOptions } from './ingest.js';
 
 export interface RecordStoreOptions {
   readonly table: TableReader;
-  readonly lanes: Lanes;
+  readonly lanes: LaneCalls;
   readonly clock: Clock;
   readonly deadlineMs: number;
 }
@@ -54,7 +54,7 @@ class Missed {
 
 export class RecordStore {
   readonly #table: TableReader;
-  readonly #lanes: Lanes;
+  readonly #lanes: LaneCalls;
   readonly #clock: Clock;
   readonly #deadlineMs: number;
 
