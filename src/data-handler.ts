@@ -22,6 +22,8 @@ import { ColumnGatherer } from './lookup/column-gatherer.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { RecordStore } from './lookup/record-store.js';
 import type { Log } from './observe/log.js';
+import type { Fences } from './served-views.js';
+import type { Selector } from './views/fence.js';
 import type { ViewRegistry } from './views/registry.js';
 
 /** Lookups that wait for lanes at once without memory being made for them. */
@@ -33,10 +35,12 @@ export interface DataHandlerParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
+  readonly fences: Fences;
   readonly definitions: readonly CacheDefinition[];
 }
 
-export function dataHandler({ config, log, table, lanes, views, definitions }: DataHandlerParts): Handler {
+export function dataHandler(parts: DataHandlerParts): Handler {
+  const { config, log, table, lanes, views, fences, definitions } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const store = new RecordStore({
     table: new TableReader(table, readerOfFront(config.lanes)),
@@ -49,11 +53,13 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
   const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   const l1 = new Caches(table);
-  const l1FiguresOf = (cache: CacheDefinition) => {
-    const slot = viewOf(cache)?.slot;
-    return slot === undefined
-      ? undefined
-      : { budgetBytes: l1.options(slot).budgetBytes, ...l1.figures(slot) };
+  const fence = ({ name }: CacheDefinition, selector: Selector) =>
+    fences.invalidate(entryViewName(name), selector);
+  const figuresOf = (cache: CacheDefinition) => {
+    const view = viewOf(cache);
+    if (view === undefined) return undefined;
+    const { budgetBytes } = l1.options(view.slot);
+    return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length };
   };
   return routesOf(
     {
@@ -66,9 +72,9 @@ export function dataHandler({ config, log, table, lanes, views, definitions }: D
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, l1FiguresOf, bodyBytesMax, answerError }),
+      ...cacheHandlers({ definitions, figuresOf, bodyBytesMax, answerError }),
       entry: entryHandlers({ ...shared, viewOf }),
-      ...entriesHandlers({ ...shared, viewOf, renew: ({ name }) => views.renew(entryViewName(name)) }),
+      ...entriesHandlers({ ...shared, viewOf, fence }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
   );

@@ -14,6 +14,7 @@ import { Store } from './store/store.js';
 import type { StoreParts } from './store/store-parts.js';
 import type { StoreHandle } from './store/thread-messages.js';
 import { ThreadOwner } from './store/thread-owner.js';
+import type { Selector } from './views/fence.js';
 
 export { HeadraceError, type ProblemCode } from './base/errors.js';
 export { canonicalKey } from './caches/canonical-key.js';
@@ -70,9 +71,11 @@ export async function open(options: OpenOptions | { readonly join: StoreHandle }
   const log = openLog(config.logLevel);
   const threads = new ThreadOwner(THREADS_MAX);
   const engine = await openEngine(config, log, { threads });
-  const { table, lanes, views, definitions } = engine;
+  const { table, lanes, views, fences, definitions } = engine;
   const { deadline, lineBytesMax, queueMax, shutdownTimeout } = config;
-  threads.begin({ table, lanes, views, definitions, deadlineMs: deadline, lineBytesMax, callsMax: queueMax });
+  const fence = (cache: string, selector: Selector) => fences.invalidate(entryViewName(cache), selector);
+  const limits = { deadlineMs: deadline, lineBytesMax, callsMax: queueMax };
+  threads.begin({ table, lanes, views, fence, definitions, ...limits });
   lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
   const reader = new TableReader(table, lanes.count);
   const parts: StoreParts = {
@@ -83,7 +86,7 @@ export async function open(options: OpenOptions | { readonly join: StoreHandle }
     views: () => views.list(),
     declare: async (name, definition) => (await views.declare(name, definition)).view.schema,
     drop: name => views.drop(name),
-    renew: ({ name }) => views.renew(entryViewName(name)),
+    fence: ({ name }, selector) => fence(name, selector),
   };
   const close = async () => {
     await lanes.drain(Date.now() + shutdownTimeout);

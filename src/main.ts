@@ -8,9 +8,8 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
-import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
+import { CACHE_LIMITS } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
-import { entryViewOf } from './caches/entry-view.js';
 import { type Config, recordStoreOf } from './config.js';
 import { type DataHandlerParts, dataHandler, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
@@ -19,19 +18,20 @@ import { openFront } from './front/open-front.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
+import type { LaneEvent } from './lanes/lane-event.js';
 import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
-import { shareL1 } from './lookup/l1-shares.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
+import { type ServedViews, servedViews } from './served-views.js';
 import { closed, drained } from './shutdown.js';
 import type { ThreadOwner } from './store/thread-owner.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
-import { firstRefresh, refresher } from './views/refresher.js';
-import { slotsOf, ViewRegistry } from './views/registry.js';
+import { firstRefresh } from './views/refresher.js';
+import { slotsOf, type ViewRegistry } from './views/registry.js';
 
 /** The server cannot start as it is configured: told to the user as it is. */
 export class StartError extends Error {
@@ -174,21 +174,18 @@ export async function openEngine(
     const definitions = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
-    let onViewsChanged = () => {};
+    let served: ServedViews | undefined;
     const warming = warmingProgress(config, log);
-    const lanes = await openLanes(config, table, laneWorker, {
-      log,
-      warming,
-      onViewsChanged: () => onViewsChanged(),
-    });
+    const onEvent = (event: LaneEvent) => served?.take(event);
+    const lanes = await openLanes(config, table, laneWorker, { log, warming, onEvent });
     closers.push(() => lanes.close());
-    const views = await openViews(config, definitions, table, lanes, threads);
-    const { refresh, stop: stopRefreshing } = refresher(views, log);
-    onViewsChanged = refresh;
+    served = servedViews({ config, definitions, table, lanes, log, threads });
+    closers.push(served.close);
+    const { views, fences, refresh } = served;
+    await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    closers.push(stopRefreshing);
-    return { definitions, table, lanes, views, warming, close };
+    return { definitions, table, lanes, views, fences, warming, close };
   } catch (error) {
     await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
@@ -227,7 +224,7 @@ function sharedStores(config: Config): SharedStores {
     mongodbTimeoutMs: config.mongodbTimeout,
     storeTimeoutMs: config.storeTimeout,
     slowCommandMs: config.slowCommand,
-    catalogViewsMax: viewsMax + CACHE_LIMITS.caches,
+    catalogLimits: { viewsMax, builtInMax: CACHE_LIMITS.cachesOfAll },
     breaker: { failuresMax: breakerFailures, halfOpenAfterMs: breakerHalfOpen },
     breakers: breakerMemory(BREAKERS),
     untold: untoldMemory(config.lanes),
@@ -247,18 +244,20 @@ function warmingProgress({ lanes }: Config, log: Log): WarmingProgress {
   );
 }
 
+/** Not for the log. */
+const TOLD_ELSEWHERE: ReadonlySet<LaneEvent['kind']> = new Set(['warming', 'swept', 'views-changed']);
+
 interface LaneHandlers {
   readonly log: Log;
   readonly warming: WarmingProgress;
-  /** Another server may have changed the catalog of views. */
-  readonly onViewsChanged: () => void;
+  readonly onEvent: (event: LaneEvent) => void;
 }
 
 async function openLanes(
   config: Config,
   table: TableHandle,
   workerUrl: URL,
-  { log, warming, onViewsChanged }: LaneHandlers,
+  { log, warming, onEvent }: LaneHandlers,
 ): Promise<Lanes> {
   const workerData: LaneWorkerData = {
     table,
@@ -286,9 +285,9 @@ async function openLanes(
       },
       onEvent: event => {
         warming.take(event);
-        if (event.kind === 'warming') return;
-        if (event.kind === 'views-changed') onViewsChanged();
-        else if (event.kind === 'failed') log.error(event, 'a lane failed');
+        onEvent(event);
+        if (TOLD_ELSEWHERE.has(event.kind)) return;
+        if (event.kind === 'failed') log.error(event, 'a lane failed');
         else if (event.kind === 'notice') log[event.level]({ lane: event.lane }, event.message);
         else log.warn(event, 'a lane changed');
       },
@@ -315,36 +314,10 @@ function followNoMore({ table, shared }: LaneWorkerData, lane: number): void {
   else setTimeout(emptyL1, leftMs).unref();
 }
 
-/** @throws StartError when there are more than L1 has room for. */
-async function openViews(
-  { viewsMax }: Config,
-  definitions: readonly CacheDefinition[],
-  table: TableHandle,
-  lanes: Lanes,
-  threads?: ThreadOwner,
-): Promise<ViewRegistry> {
-  const caches = new Caches(table);
-  const views = new ViewRegistry({
-    viewsMax,
-    builtIn: definitions.map(entryViewOf),
-    catalogedViews: () => lanes.catalogedViews(),
-    createView: (draft, uidMin) => lanes.createView(draft, uidMin),
-    changeView: view => lanes.changeView(view),
-    dropView: view => lanes.dropView(view),
-    declare: view => lanes.declare(view),
-    forget: async view => {
-      await lanes.forget(view);
-      await threads?.forgotten();
-      caches.raiseEpoch(view.slot);
-    },
-    changed: () => {
-      shareL1(caches, views.all(), caches.slots);
-      threads?.viewsChanged();
-    },
-  });
+/** @throws StartError when they cannot be read, or there are more than L1 has room for. */
+async function openViews(views: ViewRegistry): Promise<void> {
   try {
     await firstRefresh(views);
-    shareL1(caches, views.all(), caches.slots);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const isAway = error instanceof HeadraceError && error.code === 'unavailable';
@@ -352,7 +325,6 @@ async function openViews(
       isAway ? `the views cannot be read: ${reason} ('headrace doctor' looks at each store)` : reason,
     );
   }
-  return views;
 }
 
 function frontLimits(config: Config): FrontLimits {

@@ -8,6 +8,8 @@ export interface Followers {
   readonly onCatalog: (() => void) | undefined;
 }
 
+const LOOK_MS = 1_000;
+
 /** Begins at once, until the returned function is called. */
 export function followChanges(
   { follow, mongoCatalog }: Pick<LaneTiers, 'follow' | 'mongoCatalog'>,
@@ -33,6 +35,9 @@ export function followChanges(
       },
     });
     stops.push(() => tracking.close());
+    // As long as nobody tells, the catalog is looked at: what was invalidated elsewhere must not be read anew for long.
+    const looking = setInterval(() => !coherence.isWhole && onCatalogToo(), LOOK_MS).unref();
+    stops.push(() => clearInterval(looking));
   }
   if (mongoCatalog !== undefined && onCatalog !== undefined) {
     stops.push(mongoCatalog.watch({ onChange: onCatalog, onError: error => notify(error.message) }));

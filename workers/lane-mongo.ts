@@ -6,20 +6,14 @@ import { guarded, type LaneTiersOptions, type Stored } from './lane-store.js';
 
 export function openMongo(options: LaneTiersOptions): Stored & { readonly mongoCatalog: MongoCatalog } {
   const { data, inspector, notify } = options;
-  const {
-    mongodbUrl,
-    mongodbTimeoutMs,
-    storeTimeoutMs,
-    slowCommandMs,
-    catalogViewsMax: viewsMax,
-  } = data.shared;
+  const { mongodbUrl, mongodbTimeoutMs, storeTimeoutMs, slowCommandMs, catalogLimits } = data.shared;
   const connection = new MongoConnection({
     url: mongodbUrl,
     slowMs: slowCommandMs,
     onSlow: command => notify(`mongodb: slow command: ${JSON.stringify(command)}`),
   });
   const tier = new MongoTier(connection, value => inspector.describe(value));
-  const catalog = new MongoCatalog(connection, viewsMax);
+  const catalog = new MongoCatalog(connection, catalogLimits);
   return {
     tier: guarded(tier, options, mongodbTimeoutMs, storeTimeoutMs, true),
     catalog,

@@ -3,7 +3,9 @@ import { HeadraceError } from '../src/base/errors.js';
 import { RedisTier } from '../src/tiers/redis.js';
 import { RedisCatalog } from '../src/tiers/redis-catalog.js';
 import { RedisCleaner } from '../src/tiers/redis-cleaner.js';
+import { rawCommand } from '../src/tiers/redis-command.js';
 import { RedisConnection } from '../src/tiers/redis-connection.js';
+import { RedisKeys } from '../src/tiers/redis-keys.js';
 import { RedisTracking, type RedisTrackingListener } from '../src/tiers/redis-tracking.js';
 import { parseRedisUrl } from '../src/tiers/redis-url.js';
 import type { CatalogedView } from '../src/views/schema.js';
@@ -20,9 +22,9 @@ export type Follow = (listener: RedisTrackingListener) => { close(): void };
 export function openRedis(
   options: LaneTiersOptions,
   isRecord: boolean,
-): Stored & { readonly follow: Follow } {
+): Stored & { readonly follow: Follow; readonly tellOfViews: () => Promise<unknown> } {
   const { data, lane, inspector, notify } = options;
-  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogViewsMax: viewsMax } = data.shared;
+  const { redisUrl, redisTimeoutMs, storeTimeoutMs, catalogLimits } = data.shared;
   const target = parseRedisUrl(redisUrl);
   if (typeof target === 'string') throw new HeadraceError('unavailable', `HEADRACE_REDIS_URL ${target}`);
   const connect = (name: string) =>
@@ -40,14 +42,18 @@ export function openRedis(
     expiresAtOf: value => inspector.expiresAt(value),
   });
   const erase = new RedisCleaner(connection);
+  const { catalog: catalogKey } = new RedisKeys(target.parameters.prefix);
   return {
     tier: guarded(tier, options, redisTimeoutMs, isRecord ? storeTimeoutMs : redisTimeoutMs, isRecord),
-    catalog: new RedisCatalog<CatalogedView>({ connection, viewsMax }),
+    catalog: new RedisCatalog<CatalogedView>({ connection, limits: catalogLimits }),
     cleaner: {
       eraseStep: async viewUid => ((await erase.eraseStep(viewUid)).isDone ? 0 : 1),
       // Redis removes what has expired by itself.
       sweepStep: async () => ({ removed: 0, wrapped: true }),
     },
+    // A change of the catalog's key is news to all, whatever it is.
+    tellOfViews: () =>
+      connection.call(() => connection.send(rawCommand('hset', [catalogKey, 'changed', Date.now()]))),
     follow: listener =>
       new RedisTracking(connection, listener, {
         heartbeatMs: HEARTBEAT_MS,

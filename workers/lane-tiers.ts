@@ -21,6 +21,7 @@ import { type LmdbEnvironment, openLmdb } from '../src/tiers/lmdb-environment.js
 import { LmdbHotKeys } from '../src/tiers/lmdb-hot-keys.js';
 import type { MongoCatalog } from '../src/tiers/mongo-catalog.js';
 import { RememberedCatalog } from '../src/tiers/remembered-catalog.js';
+import { ToldCatalog } from '../src/tiers/told-catalog.js';
 import type { CatalogedView } from '../src/views/schema.js';
 import type { Follow } from './lane-redis.js';
 import type { LaneTiersOptions, Stored } from './lane-store.js';
@@ -57,6 +58,9 @@ export async function openTiers(options: LaneTiersOptions): Promise<LaneTiers> {
       'unavailable',
       `the store of record is ${recordStore} (HEADRACE_RECORD_STORE), but HEADRACE_${recordStore.toUpperCase()}_URL is not set`,
     );
+  // MongoDB tells nobody of changes; Redis above it does.
+  const isTold = recordStore === 'mongodb' && redis !== undefined;
+  const shared = isTold ? new ToldCatalog(record.catalog, redis.tellOfViews) : record.catalog;
   const copies = recordStore === 'lmdb' ? undefined : openCopies(options, environment, disk);
   const set: TierSet = {
     ...(redis === undefined || redis === record ? {} : { redis: { tier: redis.tier } }),
@@ -66,7 +70,7 @@ export async function openTiers(options: LaneTiersOptions): Promise<LaneTiers> {
   const closers = [redis, mongo].flatMap(stored => (stored === undefined ? [] : [() => stored.tier.close()]));
   return {
     levels: tierOrder(set),
-    catalog: recordStore === 'lmdb' ? record.catalog : remembered(record.catalog, options, environment, disk),
+    catalog: recordStore === 'lmdb' ? record.catalog : remembered(shared, options, environment, disk),
     cleaner: record.cleaner,
     copies,
     hotKeys: openHotKeys(options, environment, disk),

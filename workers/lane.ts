@@ -29,11 +29,14 @@ import { DONE, LaneService } from '../src/resolve/lane-service.js';
 import { LaneViews } from '../src/resolve/lane-views.js';
 import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { NegativeEntries } from '../src/resolve/negative-entries.js';
+import { Pace } from '../src/resolve/pace.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { Review } from '../src/resolve/review.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
+import { StoreWalk, type StoreWalkParts } from '../src/resolve/store-walk.js';
+import { Sweeper, type SweeperParts } from '../src/resolve/sweeper.js';
 import { Untold } from '../src/resolve/untold.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
@@ -95,6 +98,7 @@ async function open(
   const amends = amendsOf(tiers, inspector);
   const chain = new TierChain(levels, inspector, {
     mayCopy: () => coherence.isWhole,
+    isHidden: (key, value) => views.isHidden(key, value),
     isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
     onMissed: (tier, keys) => {
       if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
@@ -103,7 +107,6 @@ async function open(
   });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
-  const restUnref = (ms: number) => rest(ms, undefined, { ref: false });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const { tombstoneTtlMs } = data;
   const writes = new RecordWriter({ ...parts, versions: new HybridClock(clock), tombstoneTtlMs });
@@ -111,6 +114,9 @@ async function open(
   const record = levels.at(-1)?.tier;
   assert(record !== undefined, 'there is a store of record');
   const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+  const sweeper = openSweeper(data, { ...parts, record, writes, flights });
+  // What their fences hide may still lie in the table.
+  for (const view of known) sweeper.declare(view);
 
   const warmth = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);
   const timers = [
@@ -125,6 +131,7 @@ async function open(
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
     unfollow();
+    sweeper.stop();
     coherence.close();
     // Keys that Redis was to be amended of are forgotten with this thread.
     await Promise.all([housekeeping?.stop(), warmth.close(), amends?.run()]);
@@ -132,7 +139,7 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, eraser, flights, pause: nextTurn, close },
+    ...{ catalog, reads, writes, eraser, sweeper, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
 }
@@ -170,6 +177,28 @@ function openCoherence(
   return { coherence, negative };
 }
 
+function openSweeper(
+  { table, tombstoneTtlMs }: LaneWorkerData,
+  parts: Omit<StoreWalkParts, 'pace' | 'tombstoneTtlMs'> & Pick<SweeperParts, 'views' | 'flights'>,
+): Sweeper {
+  const caches = new Caches(table);
+  const pace = new Pace({ nowMs: () => performance.now(), rest: restUnref });
+  return new Sweeper({
+    ...parts,
+    pace,
+    walk: new StoreWalk({ ...parts, pace, tombstoneTtlMs }),
+    rest: restUnref,
+    emptySlot: slot => caches.raiseEpoch(slot),
+    onSwept: (viewUid, upTo, erased) => tell({ kind: 'swept', viewUid, upTo, erased }),
+    onError: error =>
+      notify(`invalidated entries are not erased yet: ${error instanceof Error ? error.message : error}`),
+  });
+}
+
+function restUnref(ms: number): Promise<void> {
+  return rest(ms, undefined, { ref: false });
+}
+
 /** Where a cache that others read stands above the store of record. */
 function amendsOf({ levels }: LaneTiers, inspector: RecordInspector): Amends | undefined {
   const [upper, record] = [levels.find(({ tier }) => tier.name === 'redis'), levels.at(-1)];
@@ -197,10 +226,14 @@ function startHousekeeping({ cleaner, catalog }: LaneTiers): { stop(): Promise<v
 }
 
 function notify(message: string, level: 'info' | 'warn' = 'warn'): void {
-  parentPort?.postMessage({ kind: 'notice', level, message } satisfies LaneNotice);
+  tell({ kind: 'notice', level, message });
 }
 
 /** Other servers have changed the catalog: the front reads it again. */
 function tellOfViews(): void {
-  parentPort?.postMessage({ kind: 'views-changed' } satisfies LaneNotice);
+  tell({ kind: 'views-changed' });
+}
+
+function tell(notice: LaneNotice): void {
+  parentPort?.postMessage(notice);
 }

@@ -37,6 +37,9 @@ export class TierRefusal extends HeadraceError {
   }
 }
 
+/** Which copy of a store is read: whichever it reads as it is set up, or the one that takes the writes. */
+export type ReadFrom = 'any' | 'primary';
+
 export interface Tier {
   readonly name: 'lmdb' | 'redis' | 'mongodb';
 
@@ -45,10 +48,12 @@ export interface Tier {
    * answer at once.
    * A returned array is the caller's until the next call into this tier.
    * Nobody waits beyond the deadline, in milliseconds since the epoch: guards keep to it, a tier need not.
+   * From the `primary`, where the tier tells it apart, comes all that was acknowledged.
    */
   getMany(
     keys: readonly Uint8Array[],
     deadlineMs?: number,
+    from?: ReadFrom,
   ): Promise<readonly (Uint8Array | undefined)[]> | readonly (Uint8Array | undefined)[];
 
   /**
@@ -69,9 +74,9 @@ export interface Tier {
   discardMany?(reads: readonly TierRead[]): Promise<void>;
 
   /**
-   * Of stores of record: the keys of a view, some at a time, in no order. Each that is there from the beginning to the
-   * end is given, and may be given twice.
-   * @throws HeadraceError `unavailable`; it is over then.
+   * Of stores of record: the keys of a view, some at a time or none, in no order. Each that is acknowledged at the
+   * beginning and there until the end is given, and may be given twice. Who stops asking ends it.
+   * @throws HeadraceError `unavailable`; it is over then, and to be begun anew.
    */
   keysOf?(viewUid: number): AsyncIterable<readonly Uint8Array[]>;
 

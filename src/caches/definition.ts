@@ -33,6 +33,8 @@ export const CACHE_LIMITS = {
   /** With the @ before it, the name of a view. */
   nameLength: 63,
   caches: 64,
+  /** Of all servers that share a store, those that none has any more among them. */
+  cachesOfAll: 1_000,
   negativeTtlMs: HOUR,
   tags: 64,
   /** A key and its prefix are an id together. */

@@ -13,7 +13,7 @@ import { ClientError, clientErrorOf, errorOfAnswer, localError } from './client-
 import { Coalescer } from './coalescer.js';
 import { type PutEntryOptions, putHeaders } from './entry-put.js';
 import { type Invalidation, invalidate } from './invalidation.js';
-import { asObject, listOf, member, objectOf } from './json-answer.js';
+import { asObject, listOf, member, memberOrNull, objectOf } from './json-answer.js';
 import type { Answer, CallOptions, Transport } from './transport.js';
 
 /** `void`: the lease was; what was put is older than what has happened to the key since. */
@@ -145,12 +145,15 @@ export class CacheClient {
     }
   }
 
-  /** Removes entries for good: how many there were. */
-  async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number> {
+  /**
+   * Removes entries for good. Resolves to how many of the keys there were; of all, to how many memory held; else to
+   * `null`, for that is known only when they are erased.
+   */
+  async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number | null> {
     await this.#beforeRemoval(undefined);
-    const count = await invalidate(this.#transport, this.#path, what, options);
+    const answer = await invalidate(this.#transport, this.#path, what, options);
     this.#onChanged(undefined);
-    return count;
+    return memberOrNull(answer, 'invalidated', 'number');
   }
 
   /** `undefined`: there is no such cache. */

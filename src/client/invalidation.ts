@@ -1,5 +1,5 @@
 /** What to invalidate of a view or a cache. */
-import { member, objectOf } from './json-answer.js';
+import { objectOf } from './json-answer.js';
 import type { CallOptions, Transport } from './transport.js';
 
 export type Invalidation =
@@ -10,13 +10,13 @@ export type Invalidation =
   | { readonly pattern: string }
   | { readonly all: true };
 
-/** How many there were. Sent again when it fails: what is gone already is not gone twice. */
+/** Its `invalidated` says how many there were. Sent again when it fails: what is gone already is not gone twice. */
 export async function invalidate(
   transport: Transport,
   path: string,
   what: Invalidation,
   options: CallOptions,
-): Promise<number> {
+): Promise<Readonly<Record<string, unknown>>> {
   const answer = await transport.send({
     ...options,
     method: 'POST',
@@ -25,5 +25,5 @@ export async function invalidate(
     body: JSON.stringify(what),
     repeat: 'safe',
   });
-  return member(objectOf(answer), 'invalidated', 'number');
+  return objectOf(answer);
 }

@@ -28,6 +28,15 @@ export function member<K extends keyof Kinds>(
   return value as Kinds[K];
 }
 
+/** The same for one that may be null. */
+export function memberOrNull<K extends keyof Kinds>(
+  object: Readonly<Record<string, unknown>>,
+  name: string,
+  kind: K,
+): Kinds[K] | null {
+  return object[name] === null ? null : member(object, name, kind);
+}
+
 /** @throws ClientError `bad-answer` unless the member is a list. */
 export function listOf(object: Readonly<Record<string, unknown>>, name: string): readonly unknown[] {
   const value = object[name];

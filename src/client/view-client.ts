@@ -232,8 +232,8 @@ export class ViewClient<F extends Features = Features> {
   }
 
   /** Drops cached copies, not records: how many there were. */
-  invalidate(what: Invalidation, options: CallOptions = {}): Promise<number> {
-    return invalidate(this.#transport, this.#path, what, options);
+  async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number> {
+    return member(await invalidate(this.#transport, this.#path, what, options), 'invalidated', 'number');
   }
 
   #recordPath(id: string): string {

@@ -12,10 +12,17 @@ import type { Exchange, Headers } from './front.js';
 import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
+export interface CacheFigures {
+  /** What L1 has of the cache. */
+  readonly l1: Readonly<Record<string, number>>;
+  /** Invalidations, each tag for itself, that are in effect and whose entries are not erased yet. */
+  readonly invalidating: number;
+}
+
 export interface CacheHandlerOptions {
   readonly definitions: readonly CacheDefinition[];
-  /** What L1 has of the cache; `undefined` while that is not known. */
-  readonly l1FiguresOf: (cache: CacheDefinition) => Readonly<Record<string, number>> | undefined;
+  /** `undefined` while that is not known. */
+  readonly figuresOf: (cache: CacheDefinition) => CacheFigures | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -25,13 +32,13 @@ const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
   definitions,
-  l1FiguresOf,
+  figuresOf,
   bodyBytesMax,
   answerError,
 }: CacheHandlerOptions): Pick<RouteHandlers, 'caches' | 'cache' | 'cacheKey'> {
   function shownCache(cache: CacheDefinition) {
-    const l1 = l1FiguresOf(cache);
-    return { cache: cache.name, ...definitionJson(cache), ...(l1 === undefined ? {} : { figures: { l1 } }) };
+    const figures = figuresOf(cache);
+    return { cache: cache.name, ...definitionJson(cache), ...(figures === undefined ? {} : { figures }) };
   }
 
   function list(exchange: Exchange): void {

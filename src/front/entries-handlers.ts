@@ -1,14 +1,15 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
-import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import { entryId, ofEntryIds } from '../caches/entry-id.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
+import type { Selector } from '../views/fence.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
-import { entryId, wasEmptied } from './entry-handlers.js';
+import { notReady, wasEmptied } from './entry-handlers.js';
 import type { Exchange, Headers } from './front.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import { JSON_TYPE } from './media.js';
@@ -17,8 +18,8 @@ import type { RouteHandlers } from './routes.js';
 export interface EntriesHandlerOptions {
   readonly store: RecordStore;
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
-  /** Empties the cache in every tier and on every server. */
-  readonly renew: (cache: CacheDefinition) => Promise<void>;
+  /** Hides what is meant from every read, until it is erased; of all, how many entries memory held. */
+  readonly fence: (cache: CacheDefinition, selector: Selector) => Promise<number | null>;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -29,7 +30,7 @@ const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
-  const { bodyBytesMax, answerError, store, viewOf, renew } = options;
+  const { bodyBytesMax, answerError, store, viewOf, fence } = options;
   const writer = new JsonWriter();
   const failed = new CacheStatus().failed;
 
@@ -37,7 +38,8 @@ export function entriesHandlers(
     const keys = readEntryBatch(body);
     const ids = keys.map(key => entryId(cache, key));
     const view = viewOf(cache);
-    const entries = new EntryBatch(keys.length);
+    const isUnknown = cache.enabled && view === undefined;
+    const entries = new EntryBatch(keys.length, isUnknown ? 'UNAVAILABLE' : 'NOT_FOUND');
     let headers = SWITCHED_OFF;
     if (cache.enabled) {
       const misses = view === undefined ? undefined : await store.lookup(view, ids, entries);
@@ -47,23 +49,12 @@ export function entriesHandlers(
     kept.respond(200, headers, entries.json(writer, cache.name, keys, store.now()));
   }
 
-  async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number> {
-    const what = readInvalidation(body);
+  /** How many entries there were, where that is known. */
+  async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number | null> {
+    const what = ofEntryIds(cache, readInvalidation(body));
     const view = viewOf(cache);
-    if (view === undefined)
-      throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
-    if (what.kind === 'all') {
-      const count = await store.invalidate(view, what);
-      await renew(cache);
-      return count;
-    }
-    const { prefix } = cache;
-    if (what.kind === 'ids')
-      return store.erase(view, { kind: 'ids', ids: what.ids.map(id => entryId(cache, id)) });
-    if (what.kind === 'prefix') return store.erase(view, { kind: 'prefix', prefix: prefix + what.prefix });
-    if (what.kind === 'pattern')
-      return store.erase(view, { kind: 'pattern', pattern: prefix + what.pattern });
-    return store.erase(view, what);
+    if (view === undefined) throw notReady(cache);
+    return what.kind === 'ids' ? store.erase(view, what.ids) : fence(cache, what);
   }
 
   return {
@@ -79,7 +70,7 @@ export function entriesHandlers(
         exchange.readBody(bodyBytesMax, (body, kept) => {
           invalidate(cache, body)
             .catch(error => {
-              // Somebody else has emptied the cache meanwhile.
+              // What the store has lost is gone.
               if (wasEmptied(error)) return 0;
               throw error;
             })

@@ -3,10 +3,10 @@
  * `read` returns, and allocates nothing that outlives it.
  */
 import { HeadraceError, problemOf } from '../base/errors.js';
-import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
+import { entryId } from '../caches/entry-id.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { View } from '../views/schema.js';
@@ -67,7 +67,8 @@ class EntryHandlers {
     };
     if (!cache.enabled) return answerMissing(exchange, asked, SWITCHED_OFF);
     const view = viewOf(cache);
-    if (view === undefined) return answerMissing(exchange, asked, this.#status.failed);
+    if (view === undefined)
+      return this.#options.answerError(exchange, notReady(cache), ['cache-status', this.#status.failed]);
     const id = entryId(cache, key);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
@@ -156,8 +157,7 @@ class EntryHandlers {
 
   #view(cache: CacheDefinition): View {
     const view = this.#options.viewOf(cache);
-    if (view === undefined)
-      throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
+    if (view === undefined) throw notReady(cache);
     return view;
   }
 }
@@ -167,15 +167,12 @@ const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
 
-/** @throws HeadraceError `bad-id` when it is too long with the cache's prefix. */
-export function entryId({ prefix }: CacheDefinition, key: string): string {
-  if (prefix === '') return key;
-  const id = prefix + key;
-  checkId(id);
-  return id;
+/** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
+export function notReady({ name }: CacheDefinition): HeadraceError {
+  return new HeadraceError('unavailable', `the cache ${name} is not ready yet`);
 }
 
-/** All of the cache was invalidated between the asking and the lane's answer. */
+/** The store has lost the cache, and it was made anew, between the asking and the lane's answer. */
 export function wasEmptied(error: unknown): boolean {
   return error instanceof HeadraceError && error.code === 'view-not-found';
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView, StoredView, View } from '../views/schema.js';
 import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
@@ -17,10 +18,8 @@ import type { LaneEvent } from './lane-event.js';
 import {
   type ControlReply,
   type ControlTask,
-  type Erasure,
   errorOf,
   type IngestResult,
-  type Invalidation,
   type LaneCounters,
   type PutResult,
   type ReadOp,
@@ -193,8 +192,13 @@ export class Lanes {
   }
 
   /** Deletes entries of a named cache in all lanes: how many. */
-  erase(view: View, spec: Erasure, deadlineMs: number): Promise<number> {
-    return this.#count({ kind: 'erase', viewUid: view.uid, spec }, deadlineMs);
+  erase(view: View, ids: readonly string[], deadlineMs: number): Promise<number> {
+    return this.#count({ kind: 'erase', viewUid: view.uid, ids, deadlineMs }, deadlineMs);
+  }
+
+  /** Has a lane begin to erase what the view's fences hide, as far as it is its own. */
+  async sweep(lane: number, viewUid: number): Promise<void> {
+    await this.#control(lane, { kind: 'sweep', viewUid }, this.#controlDeadline());
   }
 
   async #count(task: ControlTask, deadlineMs: number): Promise<number> {

@@ -8,6 +8,7 @@ import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView, StoredView } from '../views/schema.js';
 
 export interface ReadOp {
@@ -60,17 +61,6 @@ export interface IngestOp {
 
 export type WriteOp = PutOp | PutEntryOp | RemoveOp | IngestOp;
 
-/** What cached copies to drop. */
-export type Invalidation =
-  | { readonly kind: 'ids'; readonly ids: readonly string[] }
-  | { readonly kind: 'prefix'; readonly prefix: string }
-  | { readonly kind: 'tags'; readonly tags: readonly string[] }
-  | { readonly kind: 'pattern'; readonly pattern: string }
-  | { readonly kind: 'all' };
-
-/** What entries to delete: of all, the view is renewed. */
-export type Erasure = Exclude<Invalidation, { readonly kind: 'all' }>;
-
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
 /** Each may be given twice, and has the effect of once: a lane that dies in the middle is asked again. */
@@ -82,8 +72,15 @@ export type ControlTask =
   | { readonly kind: 'declare'; readonly view: StoredView }
   | { readonly kind: 'forget'; readonly viewUid: number }
   | { readonly kind: 'invalidate'; readonly viewUid: number; readonly spec: Invalidation }
-  /** The same of entries of a named cache, which are gone for good then. */
-  | { readonly kind: 'erase'; readonly viewUid: number; readonly spec: Erasure }
+  /** Entries of a named cache, which are gone for good then. */
+  | {
+      readonly kind: 'erase';
+      readonly viewUid: number;
+      readonly ids: readonly string[];
+      readonly deadlineMs: number;
+    }
+  /** Begin to erase what the view's fences hide; a notice tells of the end. */
+  | { readonly kind: 'sweep'; readonly viewUid: number }
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
@@ -185,7 +182,17 @@ export type LaneNotice =
   | { readonly kind: 'notice'; readonly level: 'info' | 'warn'; readonly message: string }
   /** Another server may have changed the catalog of views. */
   | { readonly kind: 'views-changed' }
+  | SweptNotice
   | WarmingNotice;
+
+/** Of what the view's fences up to this number hide, nothing is left of this lane's keys. */
+export interface SweptNotice {
+  readonly kind: 'swept';
+  readonly viewUid: number;
+  readonly upTo: number;
+  /** Entries that there were. */
+  readonly erased: number;
+}
 
 /** How far a lane has come with what was hot before the start. */
 export interface WarmingNotice {
@@ -200,9 +207,16 @@ export interface WarmingNotice {
   readonly end?: string;
 }
 
+const NOTICES: ReadonlySet<unknown> = new Set<LaneNotice['kind']>([
+  'notice',
+  'views-changed',
+  'swept',
+  'warming',
+]);
+
 export function isLaneNotice(message: unknown): message is LaneNotice {
   if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
-  return message.kind === 'notice' || message.kind === 'views-changed' || message.kind === 'warming';
+  return NOTICES.has(message.kind);
 }
 
 export function failureOf(error: unknown): Failure {

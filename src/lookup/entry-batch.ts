@@ -19,8 +19,9 @@ export class EntryBatch implements RowSink {
   readonly #rows: (Uint8Array | 'NOT_FOUND' | 'UNAVAILABLE')[];
   #bytes = 0;
 
-  constructor(count: number) {
-    this.#rows = new Array(count).fill('NOT_FOUND');
+  /** @param status of those that nothing else is said of. */
+  constructor(count: number, status: 'NOT_FOUND' | 'UNAVAILABLE' = 'NOT_FOUND') {
+    this.#rows = new Array(count).fill(status);
   }
 
   /** Takes none at once. */

@@ -7,8 +7,10 @@ import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { TableReader } from '../l1/table-reader.js';
 import type { LaneCalls } from '../lanes/lanes.js';
-import type { Erasure, Invalidation, PutResult } from '../lanes/messages.js';
+import type { PutResult } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
+import type { Invalidation } from '../views/fence.js';
+import { fenceSetOf } from '../views/fence-set.js';
 import type { View } from '../views/schema.js';
 import { Ingest, type IngestOptions } from './ingest.js';
 
@@ -75,7 +77,14 @@ export class RecordStore {
   /** Copies the record from shared memory to `l1Bytes`: its length, or -1 when it is not there. */
   probe(view: View, id: string, nowMs: number): number {
     this.#table.key(view.slot, id);
-    return this.#table.get(nowMs);
+    const length = this.#table.get(nowMs);
+    if (view.fences.length === 0 || length < 0) return length;
+    return this.#isHidden(view, id, 0, length) ? -1 : length;
+  }
+
+  /** Whether what lies there of `l1Bytes` was invalidated. */
+  #isHidden(view: View, id: string, offset: number, length: number): boolean {
+    return fenceSetOf(view)?.hidesId(this.#table.bytes, offset, offset + length, id) === true;
   }
 
   /**
@@ -106,16 +115,18 @@ export class RecordStore {
       if (gathered === 2 ** read - 1) continue;
       for (let row = 0; row < read; row++) {
         if ((gathered & (1 << row)) !== 0) continue;
+        const offset = table.offsetOf(row);
         const length = table.lengthOf(row);
-        if (length >= 0) {
-          sink.present(from + row, table.bytes, table.offsetOf(row), length);
+        const id = ids[from + row]!;
+        if (length >= 0 && (view.fences.length === 0 || !this.#isHidden(view, id, offset, length))) {
+          sink.present(from + row, table.bytes, offset, length);
           continue;
         }
         missed ??= [];
         const lane = this.#lanes.laneOf(table.shardOf(row));
         const ofLane = missed[lane] ?? new Missed();
         missed[lane] = ofLane;
-        ofLane.ids.push(ids[from + row]!);
+        ofLane.ids.push(id);
         ofLane.rows.push(from + row);
       }
     }
@@ -188,9 +199,9 @@ export class RecordStore {
     return this.#lanes.invalidate(view, what, this.#clock.now() + SCAN_DEADLINE_MS);
   }
 
-  /** Deletes entries of a named cache: how many there were. @throws HeadraceError why it cannot be done now. */
-  erase(view: View, what: Erasure): Promise<number> {
-    return this.#lanes.erase(view, what, this.#clock.now() + SCAN_DEADLINE_MS);
+  /** Deletes these entries of a named cache: how many there were. @throws HeadraceError why it cannot be done now. */
+  erase(view: View, ids: readonly string[]): Promise<number> {
+    return this.#lanes.erase(view, ids, this.#clock.now() + SCAN_DEADLINE_MS);
   }
 
   #laneOf(view: View, id: string): number {

@@ -6,6 +6,7 @@ import type { JsonKind } from '../base/json-syntax.js';
 import { failDuplicate, skipValue } from '../base/json-value.js';
 import { idProblem } from '../base/keys.js';
 import { ProblemList, shown } from '../base/problem-list.js';
+import type { Invalidation } from '../views/fence.js';
 import type { Feature, View } from '../views/schema.js';
 import { VIEW_LIMITS } from '../views/schema.js';
 import { ENTRY_BATCH_LIMITS } from './entry-batch.js';
@@ -26,14 +27,6 @@ export interface Lookup {
   /** As asked: in order, with duplicates; none for none, all of the view when the body does not say. */
   readonly features: readonly Feature[];
 }
-
-export type Invalidation =
-  | { readonly kind: 'ids'; readonly ids: readonly string[] }
-  | { readonly kind: 'prefix'; readonly prefix: string }
-  | { readonly kind: 'tags'; readonly tags: readonly string[] }
-  /** For `Pattern` in `base/pattern.ts`. */
-  | { readonly kind: 'pattern'; readonly pattern: string }
-  | { readonly kind: 'all' };
 
 /** @throws HeadraceError `bad-json`, `too-many-ids`, or `invalid-lookup` that names all that is wrong. */
 export function readLookup(body: Uint8Array, view: View): Lookup {

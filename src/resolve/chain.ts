@@ -3,7 +3,7 @@
  *
  * One question a tier for all keys of a message. A record that fails its check is counted and never served: in a tier
  * above the store of record it is a miss, and removed so that a whole one can take its place; in the store of record it
- * makes the key UNAVAILABLE, for there is a record. An expired one is a miss; a tombstone is an answer: there is no
+ * makes the key UNAVAILABLE, for there is a record. One that is expired or invalidated is a miss; a tombstone is an answer: there is no
  * record. A tier that fails is passed over; only when the last one, the store of record, fails is it unknown whether a
  * record exists.
  *
@@ -52,6 +52,8 @@ export interface ChainOptions {
   readonly mayCopy?: () => boolean;
   /** Told of keys that a tier above the store of record could not take. */
   readonly onMissed?: (tier: Tier['name'], keys: readonly Uint8Array[]) => void;
+  /** Whether the value was invalidated: it is as good as none. */
+  readonly isHidden?: (key: Uint8Array, value: Uint8Array) => boolean;
   /** Whether the tier still lacks what was written of the key: it is not asked for it. */
   readonly isMissed?: (tier: Tier['name'], key: Uint8Array) => boolean;
 }
@@ -168,7 +170,8 @@ export class TierChain {
         continue;
       }
       const isWhole = value !== undefined && this.#inspector.verify(value);
-      if (isWhole && this.#inspector.expiresAt(value) > options.nowMs) {
+      const isAlive = isWhole && this.#inspector.expiresAt(value) > options.nowMs;
+      if (isAlive && this.#options.isHidden?.(key, value) !== true) {
         found[place] = value;
         if (level > 0) {
           const write = { key, value, version: this.#inspector.version(value) };

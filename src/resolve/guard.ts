@@ -25,7 +25,7 @@
 import { DelegateBackoff, handleWhen, type RetryPolicy, retry } from 'cockatiel';
 import { type Clock, systemClock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import { type Tier, type TierRead, TierRefusal, type TierWrite } from '../base/tier.js';
+import { type ReadFrom, type Tier, type TierRead, TierRefusal, type TierWrite } from '../base/tier.js';
 import { type Breaker, REFUSED, type Ticket } from './breaker.js';
 import { Doubt, isRefusal, isTransient } from './guard-doubt.js';
 import { Hedge, type HedgeOptions } from './guard-hedge.js';
@@ -98,9 +98,13 @@ export class GuardedTier implements Tier {
     this.#lateError = new HeadraceError('deadline', `the deadline passed before ${tier.name} answered`);
   }
 
-  getMany(keys: readonly Uint8Array[], deadlineMs = Number.POSITIVE_INFINITY): Values | Promise<Values> {
+  getMany(
+    keys: readonly Uint8Array[],
+    deadlineMs = Number.POSITIVE_INFINITY,
+    from?: ReadFrom,
+  ): Values | Promise<Values> {
     const call: Call<Values> = {
-      ask: () => this.#tier.getMany(keys, deadlineMs),
+      ask: () => this.#tier.getMany(keys, deadlineMs, from),
       verb: 'answer',
       timeoutMs: this.#options.readTimeoutMs,
       deadlineMs,

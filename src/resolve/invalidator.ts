@@ -1,7 +1,7 @@
 /** Drops cached copies in a lane's shards, in steps between which the lane goes on with its other work. */
 import { Pattern } from '../base/pattern.js';
 import type { RecordTest } from '../l1/removal.js';
-import type { Invalidation } from '../lanes/messages.js';
+import type { Invalidation, Selector } from '../views/fence.js';
 import type { LaneCache } from './lane-cache.js';
 import type { RecordInspector } from './record-inspector.js';
 
@@ -24,8 +24,8 @@ export async function invalidate(
   return scan.removed;
 }
 
-/** Of keys and values alike: a prefix and a pattern look at the key alone, tags at the value alone. */
-export function testOf(spec: Exclude<Invalidation, { kind: 'ids' }>, inspector: RecordInspector): RecordTest {
+/** A prefix and a pattern look at the key alone, tags at the value alone. */
+function testOf(spec: Selector, inspector: RecordInspector): RecordTest {
   if (spec.kind === 'all') return () => true;
   if (spec.kind === 'prefix') {
     const prefix = Buffer.from(spec.prefix);

@@ -5,10 +5,10 @@ import {
   type ControlReply,
   type ControlTask,
   failureOf,
-  type Invalidation,
   type LaneReply,
   type LaneTask,
 } from '../lanes/messages.js';
+import type { Invalidation } from '../views/fence.js';
 import type { CatalogedView } from '../views/schema.js';
 import type { TierChain } from './chain.js';
 import type { Coherence } from './coherence.js';
@@ -19,6 +19,7 @@ import type { LaneViews } from './lane-views.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
+import type { Sweeper } from './sweeper.js';
 
 export interface LaneServiceParts {
   readonly views: LaneViews;
@@ -30,6 +31,7 @@ export interface LaneServiceParts {
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
   readonly eraser: Pick<Eraser, 'erase'>;
+  readonly sweeper: Pick<Sweeper, 'declare' | 'forget' | 'sweep'>;
   readonly flights: { readonly joined: number };
   /** Begins to read what was hot before the start, unless it has begun. */
   readonly warm: () => void;
@@ -66,7 +68,7 @@ export class LaneService {
   }
 
   async #control(task: ControlTask): Promise<ControlReply> {
-    const { views, catalog } = this.#parts;
+    const { catalog, sweeper } = this.#parts;
     switch (task.kind) {
       case 'catalog-list':
         return { kind: 'cataloged', views: await catalog.views() };
@@ -78,17 +80,20 @@ export class LaneService {
         await catalog.drop(task.view);
         return DONE;
       case 'declare':
-        views.declare(task.view);
+        sweeper.declare(task.view);
         return DONE;
       case 'forget':
-        views.forget(task.viewUid);
+        sweeper.forget(task.viewUid);
         return DONE;
       case 'invalidate':
         return { kind: 'done', count: await this.#invalidate(task.viewUid, task.spec) };
       case 'erase':
         // What is in memory goes first, so that it goes at once.
-        await this.#invalidate(task.viewUid, task.spec);
-        return { kind: 'done', count: await this.#parts.eraser.erase(task.viewUid, task.spec) };
+        await this.#invalidate(task.viewUid, { kind: 'ids', ids: task.ids });
+        return { kind: 'done', count: await this.#parts.eraser.erase(task) };
+      case 'sweep':
+        sweeper.sweep(task.viewUid);
+        return DONE;
       case 'warm':
         this.#parts.warm();
         return DONE;

@@ -1,5 +1,7 @@
 /** The views a lane knows, each with what it takes to read and pack its records; made when first needed, then reused. */
 import { HeadraceError } from '../base/errors.js';
+import { VIEW_UID_BYTES, viewUidOfStorageKey } from '../base/keys.js';
+import { type FenceSet, fenceSetOf } from '../views/fence-set.js';
 import { RecordEncoder } from '../views/record-codec.js';
 import { RecordDraft } from '../views/record-draft.js';
 import { RecordJsonReader } from '../views/record-json.js';
@@ -7,6 +9,7 @@ import { type StoredView, type View, viewOf } from '../views/schema.js';
 
 export class LaneView {
   readonly view: View;
+  readonly fences: FenceSet | undefined;
   #draft: RecordDraft | undefined;
   #encoder: RecordEncoder | undefined;
   #nested: RecordJsonReader | undefined;
@@ -14,6 +17,7 @@ export class LaneView {
 
   constructor(view: View) {
     this.view = view;
+    this.fences = fenceSetOf(view);
   }
 
   /** One for all records of the view: filled, packed, filled again. */
@@ -39,17 +43,32 @@ export class LaneView {
 
 export class LaneViews {
   readonly #byUid = new Map<number, LaneView>();
+  /** Whether any view has fences: mostly none has. */
+  #areFenced = false;
 
   /** Takes the view, unless a newer schema of it is known. */
   declare(stored: StoredView): void {
     const known = this.#byUid.get(stored.uid);
     if (known === undefined || known.view.schema <= stored.schema) {
       this.#byUid.set(stored.uid, new LaneView(viewOf(stored)));
+      this.#noteFences();
     }
   }
 
   forget(viewUid: number): void {
     this.#byUid.delete(viewUid);
+    this.#noteFences();
+  }
+
+  #noteFences(): void {
+    this.#areFenced = this.list().some(({ fences }) => fences !== undefined);
+  }
+
+  /** Whether the record of this storage key was invalidated. */
+  isHidden(key: Uint8Array, record: Uint8Array): boolean {
+    if (!this.#areFenced) return false;
+    const fences = this.#byUid.get(viewUidOfStorageKey(key))?.fences;
+    return fences?.hides(record, 0, record.length, key, VIEW_UID_BYTES, key.length) === true;
   }
 
   list(): LaneView[] {

@@ -1,4 +1,5 @@
 /** What the front gives the thread of every lane when it starts it; see `workers/lane.ts`. */
+import type { CatalogLimits } from '../base/view-catalog.js';
 import type { RecordStoreName } from '../config.js';
 import type { TableHandle } from '../l1/layout.js';
 
@@ -33,8 +34,7 @@ export interface SharedStores {
   /** Of a write to a store of record that others share. */
   readonly storeTimeoutMs: number;
   readonly slowCommandMs: number;
-  /** Views that the catalog may have, the built-in ones among them. */
-  readonly catalogViewsMax: number;
+  readonly catalogLimits: CatalogLimits;
   readonly breaker: { readonly failuresMax: number; readonly halfOpenAfterMs: number };
   /** Of `breakerMemory`, for all lanes. */
   readonly breakers: SharedArrayBuffer;

@@ -94,7 +94,7 @@ export class ReadResolver {
           continue;
         }
         const cached = cache.get(lane.view.slot, id);
-        if (cached !== undefined) {
+        if (cached !== undefined && lane.fences?.hidesId(cached, 0, cached.length, id) !== true) {
           this.l1Hits++;
           rows[first + index] = this.#rowOf(cached);
           message.bytes += cached.byteLength;

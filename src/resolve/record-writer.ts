@@ -154,6 +154,7 @@ export class RecordWriter {
     const version = draft.version ?? versions.next();
     const raiseMax = draft.version === undefined ? VERSION_MAX : 0;
     const value = lane.encoder.encode(draft, { version, writtenAt: now, freshUntil, expiresAt });
+    draft.releaseBytes();
     return { key: storageKey(view.uid, draft.id), value, version, lane, id: draft.id, expiresAt, raiseMax };
   }
 

@@ -1,10 +1,10 @@
 /** A store as another thread has it: the shared memory itself, and the rest through the thread that opened it. */
 import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import { isBuiltIn } from '../base/view-catalog.js';
 import { entryViewName } from '../caches/entry-view.js';
 import { TableReader } from '../l1/table-reader.js';
 import { RecordStore } from '../lookup/record-store.js';
-import { BUILT_IN } from '../views/registry.js';
 import { type View, viewOf } from '../views/schema.js';
 import { closed, RemoteLanes } from './remote-lanes.js';
 import { Store } from './store.js';
@@ -28,10 +28,12 @@ export async function joinStore(handle: StoreHandle, clock: Clock): Promise<Stor
   const joined = new Promise<void>((resolve, reject) => {
     port.on('message', (message: ToThread) => {
       if (message.kind === 'answers') return lanes.take(message.answers);
+      if (message.kind === 'fences') views.set(message.view.name, viewOf(message.view));
       // One that is as it was stays the same object, by which selections are kept.
-      views = new Map(
-        message.views.map(stored => [stored.name, sameOr(views.get(stored.name), viewOf(stored))]),
-      );
+      else
+        views = new Map(
+          message.views.map(stored => [stored.name, sameOr(views.get(stored.name), viewOf(stored))]),
+        );
       port.postMessage({ kind: 'seen', round: message.round } satisfies ToOwner);
       resolve();
     });
@@ -48,12 +50,12 @@ export async function joinStore(handle: StoreHandle, clock: Clock): Promise<Stor
   return new Store(
     {
       ...{ records, definitions, lineBytesMax },
-      viewNamed: name => (name.startsWith(BUILT_IN) ? undefined : known().get(name)),
+      viewNamed: name => (isBuiltIn(name) ? undefined : known().get(name)),
       entryView: ({ name }) => known().get(entryViewName(name)),
-      views: () => [...known().values()].filter(({ name }) => !name.startsWith(BUILT_IN)),
-      declare: (name, definition) => lanes.change({ kind: 'declare', name, definition }),
+      views: () => [...known().values()].filter(({ name }) => !isBuiltIn(name)),
+      declare: async (name, definition) => (await lanes.change({ kind: 'declare', name, definition })) ?? 0,
       drop: async name => void (await lanes.change({ kind: 'drop', name })),
-      renew: async ({ name }) => void (await lanes.change({ kind: 'renew', cache: name })),
+      fence: ({ name }, selector) => lanes.change({ kind: 'fence', cache: name, selector }),
     },
     {
       handle() {
@@ -69,5 +71,6 @@ export async function joinStore(handle: StoreHandle, clock: Clock): Promise<Stor
 
 function sameOr(known: View | undefined, view: View): View {
   const isSame = known?.uid === view.uid && known.slot === view.slot && known.schema === view.schema;
-  return isSame ? known : view;
+  // Of one schema number, fences are only retired.
+  return isSame && known.fences.length === view.fences.length ? known : view;
 }

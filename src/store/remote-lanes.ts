@@ -10,14 +10,9 @@ import type { EntryHead } from '../caches/entry.js';
 import { type AnyCall, Call } from '../lanes/call.js';
 import { Deadlines } from '../lanes/deadlines.js';
 import { LANE_LIMITS, type LaneCalls } from '../lanes/lanes.js';
-import {
-  type Erasure,
-  errorOf,
-  type IngestResult,
-  type Invalidation,
-  type PutResult,
-} from '../lanes/messages.js';
+import { errorOf, type IngestResult, type PutResult } from '../lanes/messages.js';
 import { PackedRows } from '../lanes/packed-rows.js';
+import type { Invalidation } from '../views/fence.js';
 import type { View } from '../views/schema.js';
 import type {
   LaneRequest,
@@ -107,14 +102,14 @@ export class RemoteLanes implements LaneCalls {
     return this.#counted({ kind: 'invalidate', viewUid: view.uid, spec, deadlineMs }, deadlineMs);
   }
 
-  erase(view: View, spec: Erasure, deadlineMs: number): Promise<number> {
-    return this.#counted({ kind: 'erase', viewUid: view.uid, spec, deadlineMs }, deadlineMs);
+  erase(view: View, ids: readonly string[], deadlineMs: number): Promise<number> {
+    return this.#counted({ kind: 'erase', viewUid: view.uid, ids, deadlineMs }, deadlineMs);
   }
 
-  /** A change of views: the number of the schema that it left, if any. */
-  async change(request: ViewRequest): Promise<number> {
+  /** A change of views: the number of the schema that it left, or of what it hides, if there is one. */
+  async change(request: ViewRequest): Promise<number | null> {
     const answer = await this.#ask(request, this.#clock.now() + LANE_LIMITS.controlDeadlineMs);
-    return answer.kind === 'number' ? answer.value : 0;
+    return answer.kind === 'number' ? answer.value : null;
   }
 
   take(answers: Extract<ToThread, { readonly kind: 'answers' }>['answers']): void {
@@ -139,7 +134,7 @@ export class RemoteLanes implements LaneCalls {
 
   async #counted(request: LaneRequest, deadlineMs: number): Promise<number> {
     const answer = await this.#ask(request, deadlineMs);
-    assert(answer.kind === 'number', 'what removes is answered with how many');
+    assert(answer.kind === 'number' && answer.value !== null, 'what removes is answered with how many');
     return answer.value;
   }
 

@@ -6,6 +6,7 @@ import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { ENTRY_LIMITS, EntryReader } from '../caches/entry.js';
 import { readEntryHead } from '../caches/entry-headers.js';
+import { entryId, ofEntryIds } from '../caches/entry-id.js';
 import { ageSeconds, freshnessOf } from '../caches/freshness.js';
 import { type CacheEntry, cacheEntry } from '../client/cache-entry.js';
 import { type PutEntryOptions, putHeaders } from '../client/entry-put.js';
@@ -112,34 +113,22 @@ export class StoreCache {
     return canonicalKey(parts);
   }
 
-  /** Removes entries for good: how many there were. */
-  async invalidate(what: Invalidation): Promise<number> {
+  /**
+   * Removes entries for good: when this resolves, no thread reads them any more. Resolves to how many of the keys there
+   * were; of all, to how many memory held; else to `null`, for that is known only when they are erased.
+   */
+  async invalidate(what: Invalidation): Promise<number | null> {
     const { records } = this.#parts;
-    const spec = readInvalidation(Buffer.from(JSON.stringify(what)));
+    const spec = ofEntryIds(this.#definition, readInvalidation(Buffer.from(JSON.stringify(what))));
     const view = this.#view();
-    const { prefix } = this.#definition;
-    switch (spec.kind) {
-      case 'all': {
-        const count = await records.invalidate(view, spec);
-        await this.#parts.renew(this.#definition);
-        return count;
-      }
-      case 'ids':
-        return orEmptied(records.erase(view, { kind: 'ids', ids: spec.ids.map(id => this.#id(id)) }), 0);
-      case 'prefix':
-        return orEmptied(records.erase(view, { kind: 'prefix', prefix: prefix + spec.prefix }), 0);
-      case 'pattern':
-        return orEmptied(records.erase(view, { kind: 'pattern', pattern: prefix + spec.pattern }), 0);
-      case 'tags':
-        return orEmptied(records.erase(view, spec), 0);
-    }
+    return spec.kind === 'ids'
+      ? orEmptied(records.erase(view, spec.ids), 0)
+      : this.#parts.fence(this.#definition, spec);
   }
 
   #id(key: string): string {
-    const id = this.#definition.prefix + key;
     checkId(key);
-    checkId(id);
-    return id;
+    return entryId(this.#definition, key);
   }
 
   #view(): View {
@@ -163,7 +152,7 @@ export class StoreCache {
   }
 }
 
-/** What there is when all of the cache was invalidated meanwhile. */
+/** What there is when the store has lost the cache meanwhile, and it was made anew. */
 async function orEmptied<T>(promise: Promise<T>, emptied: T): Promise<T> {
   try {
     return await promise;

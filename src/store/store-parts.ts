@@ -1,6 +1,7 @@
 /** What a store in the process is made of, in the thread that opened it as in one that joined. */
 import type { CacheDefinition } from '../caches/definition.js';
 import type { RecordStore } from '../lookup/record-store.js';
+import type { Selector } from '../views/fence.js';
 import type { View, ViewDefinition } from '../views/schema.js';
 
 export interface StoreParts {
@@ -16,6 +17,6 @@ export interface StoreParts {
   declare(name: string, definition: ViewDefinition): Promise<number>;
   /** @throws HeadraceError `view-not-found`, `unavailable`. */
   drop(name: string): Promise<void>;
-  /** Empties a cache in every tier and on every server. */
-  renew(cache: CacheDefinition): Promise<void>;
+  /** Hides what is meant of a cache from every read in every thread, until it is erased; of all, how many memory held. */
+  fence(cache: CacheDefinition, selector: Selector): Promise<number | null>;
 }

@@ -3,7 +3,8 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CacheDefinition } from '../caches/definition.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { TableHandle } from '../l1/layout.js';
-import type { Erasure, Failure, IngestResult, Invalidation, PutResult } from '../lanes/messages.js';
+import type { Failure, IngestResult, PutResult } from '../lanes/messages.js';
+import type { Invalidation, Selector } from '../views/fence.js';
 import type { StoredView, ViewDefinition } from '../views/schema.js';
 
 /** For one thread: its port must be transferred with it. */
@@ -52,13 +53,13 @@ export type LaneRequest = OfView &
         readonly flat: boolean;
       }
     | { readonly kind: 'invalidate'; readonly spec: Invalidation }
-    | { readonly kind: 'erase'; readonly spec: Erasure }
+    | { readonly kind: 'erase'; readonly ids: readonly string[] }
   );
 
 export type ViewRequest =
   | { readonly kind: 'declare'; readonly name: string; readonly definition: ViewDefinition }
   | { readonly kind: 'drop'; readonly name: string }
-  | { readonly kind: 'renew'; readonly cache: string };
+  | { readonly kind: 'fence'; readonly cache: string; readonly selector: Selector };
 
 export interface ThreadCall {
   readonly number: number;
@@ -70,14 +71,14 @@ export type ThreadAnswer =
   | { readonly kind: 'rows'; readonly rows: ArrayBuffer; readonly count: number }
   | { readonly kind: 'put'; readonly put: PutResult }
   | { readonly kind: 'ingest'; readonly ingest: IngestResult }
-  /** Entries that there were, or the number of a schema. */
-  | { readonly kind: 'number'; readonly value: number }
+  /** Entries that there were, where that is known, or the number of a schema. */
+  | { readonly kind: 'number'; readonly value: number | null }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 export type ToOwner =
   | { readonly kind: 'join' }
-  /** Views that are not in this round's are not read any more. */
+  /** Views that are not in this round's are not read any more, nor what their fences hide. */
   | { readonly kind: 'seen'; readonly round: number }
   /** Those of one turn of the thread's event loop. */
   | { readonly kind: 'calls'; readonly calls: readonly ThreadCall[] };
@@ -85,6 +86,8 @@ export type ToOwner =
 export type ToThread =
   /** All that there are, the built-in ones too. */
   | { readonly kind: 'views'; readonly round: number; readonly views: readonly StoredView[] }
+  /** One whose fences are others than before. */
+  | { readonly kind: 'fences'; readonly round: number; readonly view: StoredView }
   | {
       readonly kind: 'answers';
       readonly answers: readonly { readonly number: number; readonly answer: ThreadAnswer }[];

@@ -2,16 +2,17 @@
  * The side of the thread that opened a store: hands out places for other threads, and does for them what needs a lane.
  *
  * A view's place in shared memory may become another view's. So a view is only gone when every thread that joined has
- * said that it does not read it any more.
+ * said that it does not read it any more. For the same reason what is invalidated of a cache is only gone when each has
+ * said that it knows the fence: a thread looks into shared memory by itself.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import { entryViewName } from '../caches/entry-view.js';
 import type { TableHandle } from '../l1/layout.js';
 import type { LaneCalls } from '../lanes/lanes.js';
 import { failureOf } from '../lanes/messages.js';
 import { type PackedRows, packRows, ROW } from '../lanes/packed-rows.js';
+import type { Selector } from '../views/fence.js';
 import type { ViewRegistry } from '../views/registry.js';
 import { storedViewOf, type View } from '../views/schema.js';
 import type { StoreHandle, ThreadAnswer, ThreadCall, ToOwner, ToThread } from './thread-messages.js';
@@ -19,7 +20,9 @@ import type { StoreHandle, ThreadAnswer, ThreadCall, ToOwner, ToThread } from '.
 export interface ThreadOwnerParts {
   readonly table: TableHandle;
   readonly lanes: LaneCalls;
-  readonly views: Pick<ViewRegistry, 'all' | 'declare' | 'drop' | 'renew'>;
+  readonly views: Pick<ViewRegistry, 'all' | 'declare' | 'drop'>;
+  /** As `StoreParts` have it. */
+  readonly fence: (cache: string, selector: Selector) => Promise<number | null>;
   readonly definitions: readonly CacheDefinition[];
   readonly deadlineMs: number;
   readonly lineBytesMax: number;
@@ -30,13 +33,13 @@ interface Place {
   readonly reader: number;
   readonly port: MessagePort;
   hasJoined: boolean;
-  /** The last round of views that it has confirmed. */
+  /** The last round of views and fences that it has confirmed. */
   seen: number;
   answers: { readonly number: number; readonly answer: ThreadAnswer }[];
 }
 
 /** A thread that is in a long computation confirms nothing. */
-const FORGET_MS_MAX = 5_000;
+const CONFIRM_MS_MAX = 5_000;
 
 export class ThreadOwner {
   readonly threadsMax: number;
@@ -89,11 +92,25 @@ export class ThreadOwner {
     for (const place of this.#places) if (place.hasJoined) this.#sendViews(place);
   }
 
+  /** The fences of a view are others than before: it alone is told of. */
+  fencesChanged(view: View): void {
+    if (this.#parts === undefined) return;
+    this.#round++;
+    this.#byUid.set(view.uid, view);
+    const message = { kind: 'fences', round: this.#round, view: storedViewOf(view) } satisfies ToThread;
+    for (const { hasJoined, port } of this.#places) if (hasJoined) port.postMessage(message);
+  }
+
   /** Resolves when no thread reads a view that is gone. @throws HeadraceError `unavailable` */
-  async forgotten(): Promise<void> {
+  forgotten(): Promise<void> {
     this.viewsChanged();
+    return this.confirmed();
+  }
+
+  /** Resolves when every thread knows what has been told until now. @throws HeadraceError `unavailable` */
+  async confirmed(): Promise<void> {
     const round = this.#round;
-    const endsAtMs = performance.now() + FORGET_MS_MAX;
+    const endsAtMs = performance.now() + CONFIRM_MS_MAX;
     const isOpen = () => [...this.#places].some(place => place.hasJoined && place.seen < round);
     while (isOpen()) {
       if (performance.now() > endsAtMs)
@@ -153,7 +170,7 @@ export class ThreadOwner {
   }
 
   async #answer(request: ThreadCall['request']): Promise<ThreadAnswer> {
-    const { lanes, views } = this.#begun();
+    const { lanes, views, fence } = this.#begun();
     switch (request.kind) {
       case 'declare': {
         const { view } = await views.declare(request.name, request.definition);
@@ -162,9 +179,8 @@ export class ThreadOwner {
       case 'drop':
         await views.drop(request.name);
         return { kind: 'done' };
-      case 'renew':
-        await views.renew(entryViewName(request.cache));
-        return { kind: 'done' };
+      case 'fence':
+        return { kind: 'number', value: await fence(request.cache, request.selector) };
     }
     const { deadlineMs } = request;
     const view = this.#byUid.get(request.viewUid);
@@ -190,7 +206,7 @@ export class ThreadOwner {
       case 'invalidate':
         return { kind: 'number', value: await lanes.invalidate(view, request.spec, deadlineMs) };
       case 'erase':
-        return { kind: 'number', value: await lanes.erase(view, request.spec, deadlineMs) };
+        return { kind: 'number', value: await lanes.erase(view, request.ids, deadlineMs) };
     }
   }
 

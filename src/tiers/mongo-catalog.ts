@@ -27,7 +27,15 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Collection } from 'mongodb';
 import { HeadraceError } from '../base/errors.js';
-import { follows, type Standing, type ViewCatalogStore } from '../base/view-catalog.js';
+import {
+  type CatalogLimits,
+  follows,
+  isBuiltIn,
+  type Standing,
+  tooManyViews,
+  type ViewCatalogStore,
+  viewsMaxOf,
+} from '../base/view-catalog.js';
 import type { CatalogedView } from '../views/schema.js';
 import { hasMongoCode, type MongoConnection, mongoUnavailable } from './mongo-connection.js';
 
@@ -74,15 +82,15 @@ export interface CatalogWatch {
 export class MongoCatalog implements ViewCatalogStore<CatalogedView> {
   readonly #connection: MongoConnection;
   readonly #changes: Collection<ListedChange>;
-  readonly #viewsMax: number;
+  readonly #limits: CatalogLimits;
   /** The number of the last change when the views were last read. */
   #lastRead = 0;
 
-  constructor(connection: MongoConnection, viewsMax = Number.POSITIVE_INFINITY) {
+  constructor(connection: MongoConnection, limits: CatalogLimits) {
     const options = { readPreference: 'primary', readConcern: { level: 'majority' } } as const;
     this.#connection = connection;
     this.#changes = connection.database.collection<ListedChange>('catalog', options);
-    this.#viewsMax = viewsMax;
+    this.#limits = limits;
   }
 
   async views(): Promise<CatalogedView[]> {
@@ -99,7 +107,8 @@ export class MongoCatalog implements ViewCatalogStore<CatalogedView> {
       const live = liveOf(changes);
       const held = live.find(({ name }) => name === draft.name);
       if (held !== undefined) return { answer: { view: viewFrom(held), won: false } };
-      if (live.length >= this.#viewsMax) throw tooManyViews(this.#viewsMax);
+      const alike = live.filter(({ name }) => isBuiltIn(name) === isBuiltIn(draft.name));
+      if (alike.length >= viewsMaxOf(draft.name, this.#limits)) throw tooManyViews(draft.name, this.#limits);
       const view = { ...draft, uid: Math.max(nextUidOf(changes), uidMin) };
       return { answer: { view, won: true }, step: liveStep(view) };
     });
@@ -259,10 +268,6 @@ function viewFrom({ name, view: text }: LiveChange): CatalogedView {
       `MongoDB: the catalog of views has an entry for ${name} that cannot be read: ${text.slice(0, 100)}`,
     );
   }
-}
-
-function tooManyViews(viewsMax: number): HeadraceError {
-  return new HeadraceError('too-many-views', `there are ${viewsMax} views already (HEADRACE_VIEWS_MAX)`);
 }
 
 async function asked<T>(doing: string, answer: Promise<T>): Promise<T> {

@@ -21,6 +21,7 @@
 import { type Collection, type Filter, MongoBulkWriteError, type WriteError } from 'mongodb';
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import type { ReadFrom } from '../base/tier.js';
 import { hasMongoCode, type MongoConnection, MongoErrorCode } from './mongo-connection.js';
 import type { RecordDocument, RecordFields } from './mongo-document.js';
 
@@ -55,10 +56,11 @@ export class MongoView {
   }
 
   /** Packed records by id. */
-  async read(ids: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
+  async read(ids: readonly string[], from: ReadFrom): Promise<ReadonlyMap<string, Uint8Array>> {
     await this.#connection.connect();
+    const options = { projection: { record: 1 }, batchSize: ids.length + 1 };
     const found = await this.#records
-      .find(anyOf(ids), { projection: { record: 1 }, batchSize: ids.length + 1 })
+      .find(anyOf(ids), from === 'primary' ? { ...options, readPreference: 'primary' } : options)
       .toArray();
     const asked = new Set(ids);
     const records = new Map<string, Uint8Array>();
@@ -70,10 +72,11 @@ export class MongoView {
     return records;
   }
 
-  /** All ids, some at a time. */
+  /** All ids, some at a time, from the primary: a secondary may lack what was acknowledged. */
   async *ids(): AsyncGenerator<readonly string[]> {
     await this.#connection.connect();
-    const cursor = this.#records.find({}, { projection: { _id: 1 }, batchSize: SCAN_IDS });
+    const options = { projection: { _id: 1 }, batchSize: SCAN_IDS, readPreference: 'primary' } as const;
+    const cursor = this.#records.find({}, options);
     try {
       while (await cursor.hasNext()) yield cursor.readBufferedDocuments().map(({ _id }) => _id);
     } finally {

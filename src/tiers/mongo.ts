@@ -15,7 +15,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import { idOfStorageKey, storageKey } from '../base/keys.js';
-import type { Tier, TierWrite } from '../base/tier.js';
+import type { ReadFrom, Tier, TierWrite } from '../base/tier.js';
 import { type MongoConnection, mongoUnavailable } from './mongo-connection.js';
 import { type RecordDescription, recordFields } from './mongo-document.js';
 import { KeyOrder } from './mongo-key-order.js';
@@ -41,10 +41,14 @@ export class MongoTier implements Tier {
   }
 
   /** @throws HeadraceError `unavailable`, `bad-id` when a key's id is not UTF-8. */
-  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+  async getMany(
+    keys: readonly Uint8Array[],
+    _deadlineMs?: number,
+    from: ReadFrom = 'any',
+  ): Promise<(Uint8Array | undefined)[]> {
     const values: (Uint8Array | undefined)[] = new Array(keys.length).fill(undefined);
     const reads = [...byView(keys)].map(async ([uid, placesById]) => {
-      const records = await this.#view(uid).read([...placesById.keys()]);
+      const records = await this.#view(uid).read([...placesById.keys()], from);
       for (const [id, places] of placesById) for (const place of places) values[place] = records.get(id);
     });
     await allEnded(reads, 'answer');

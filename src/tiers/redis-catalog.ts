@@ -8,8 +8,16 @@
  *
  * The key is under the prefix that is tracked, so a change on one instance is news to the others.
  */
-import { HeadraceError } from '../base/errors.js';
-import type { CatalogView, Standing, ViewCatalogStore } from '../base/view-catalog.js';
+import {
+  BUILT_IN_PREFIX,
+  type CatalogLimits,
+  type CatalogView,
+  isBuiltIn,
+  type Standing,
+  tooManyViews,
+  type ViewCatalogStore,
+  viewsMaxOf,
+} from '../base/view-catalog.js';
 import { rawCommand } from './redis-command.js';
 import type { RedisConnection } from './redis-connection.js';
 import { confirmDurable, type RedisDurability } from './redis-durability.js';
@@ -22,14 +30,19 @@ const VIEW = 'view/';
 const DROPPED = 'dropped/';
 const ENTRY = /^([1-9][0-9]{0,9}) (\{.*\})$/s;
 
-/** ARGV: name, JSON, smallest uid, views allowed. Answers { won, entry }, or nothing when there are too many. */
+/**
+ * ARGV: name, JSON, smallest uid, views allowed, the prefix of built-in ones, whether it is one: they are counted apart.
+ * Answers { won, entry }, or nothing when there are too many.
+ */
 const CREATE = new RedisScript(`
 local field = 'view/' .. ARGV[1]
 local held = redis.call('HGET', KEYS[1], field)
 if held then return {0, held} end
 local views = 0
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(name, 1, 5) == 'view/' then views = views + 1 end
+  if string.sub(name, 1, 5) == 'view/' and (string.sub(name, 6, 6) == ARGV[5]) == (ARGV[6] == '1') then
+    views = views + 1
+  end
 end
 if views >= tonumber(ARGV[4]) then return {} end
 local uid = math.max(tonumber(redis.call('HGET', KEYS[1], 'next-uid') or '1'), tonumber(ARGV[3]))
@@ -47,7 +60,13 @@ local uid, text = string.match(held, '^(%d+) (.*)$')
 if uid ~= ARGV[2] then return {} end
 local old, new = cjson.decode(text), cjson.decode(ARGV[3])
 local follows = new.schema == old.schema + 1
-if new.schema == old.schema then follows = cjson.encode(new.features) == cjson.encode(old.features) end
+if new.schema == old.schema then
+  local function name(fence) return string.format('%s %.0f %s', fence.kind, fence.schema, fence.text) end
+  local known = {}
+  for _, fence in ipairs(old.fences or {}) do known[name(fence)] = true end
+  follows = cjson.encode(new.features) == cjson.encode(old.features)
+  for _, fence in ipairs(new.fences or {}) do follows = follows and known[name(fence)] == true end
+end
 if not follows then return {0, held} end
 local entry = uid .. ' ' .. ARGV[3]
 redis.call('HSET', KEYS[1], field, entry)
@@ -66,19 +85,19 @@ return 1
 
 export interface RedisCatalogOptions {
   readonly connection: RedisConnection;
-  readonly viewsMax: number;
+  readonly limits: CatalogLimits;
   readonly durable?: RedisDurability;
 }
 
 export class RedisCatalog<V extends CatalogView> implements ViewCatalogStore<V> {
   readonly #connection: RedisConnection;
-  readonly #viewsMax: number;
+  readonly #limits: CatalogLimits;
   readonly #durable: RedisDurability | undefined;
   readonly #key: string;
 
-  constructor({ connection, viewsMax, durable }: RedisCatalogOptions) {
+  constructor({ connection, limits, durable }: RedisCatalogOptions) {
     this.#connection = connection;
-    this.#viewsMax = viewsMax;
+    this.#limits = limits;
     this.#durable = durable;
     this.#key = new RedisKeys(connection.target.parameters.prefix).catalog;
   }
@@ -94,13 +113,12 @@ export class RedisCatalog<V extends CatalogView> implements ViewCatalogStore<V> 
   async create(draft: Omit<V, 'uid'>, uidMin: number): Promise<Standing<V>> {
     // The draft has a name, though the type of what is left of V cannot say so.
     const name = (draft as unknown as CatalogView).name;
-    const args = [name, textOf(draft), String(Math.max(1, uidMin)), String(this.#viewsMax)];
+    const max = String(viewsMaxOf(name, this.#limits));
+    const counted = [BUILT_IN_PREFIX, isBuiltIn(name) ? '1' : '0'];
+    const args = [name, textOf(draft), String(Math.max(1, uidMin)), max, ...counted];
     const standing = standingFrom<V>(await this.#run(CREATE, args));
     if (standing !== undefined) return standing;
-    throw new HeadraceError(
-      'too-many-views',
-      `there are ${this.#viewsMax} views already (HEADRACE_VIEWS_MAX)`,
-    );
+    throw tooManyViews(name, this.#limits);
   }
 
   async put(view: V): Promise<Standing<V> | undefined> {

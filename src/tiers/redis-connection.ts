@@ -121,6 +121,23 @@ export class RedisConnection {
     return this.masters().filter(node => names.has(nameOf(node)));
   }
 
+  /** The masters to walk through; `check` throws when they are not the same any more, or reached anew. */
+  scanned(): { readonly masters: readonly Redis[]; check(): void } {
+    const masters = this.mastersWithSlots();
+    const streams = masters.map(({ stream }) => stream);
+    const check = () => {
+      const now = this.mastersWithSlots();
+      const isSame = masters.every((master, at) => {
+        // In a cluster, one that was not needed before is connected to with the first command.
+        streams[at] ??= master.stream;
+        return now.includes(master) && master.stream === streams[at];
+      });
+      if (!isSame || now.length !== masters.length)
+        throw redisUnavailable('its servers changed, or their connections, while all keys were gone through');
+    };
+    return { masters, check };
+  }
+
   /** A further connection to a server, with the same user and limits, that is not made again when it is lost. */
   sibling(host: string, port: number): Redis {
     const { mode, nodes } = this.target;

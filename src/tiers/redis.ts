@@ -90,20 +90,28 @@ export class RedisTier implements Tier {
     });
   }
 
-  /** A key that moves between the masters of a cluster meanwhile can be missed. */
+  /**
+   * What each SCAN found, also when that is nothing, so that none of the parts takes longer than one command. A cursor is
+   * of one server: where the connection is made anew, or the masters of a cluster change, the walk is over. A key that
+   * moves between masters meanwhile can be missed.
+   */
   async *keysOf(viewUid: number): AsyncGenerator<readonly Uint8Array[]> {
     const connection = this.#reads;
     const pattern = `${globEscaped(this.#keys.ofView(viewUid))}*`;
-    for (const master of await connection.call(async () => connection.mastersWithSlots())) {
+    const scanned = await connection.call(async () => connection.scanned());
+    for (const master of scanned.masters) {
       let cursor = '0';
       do {
         const scan = rawCommand('scan', [cursor, 'MATCH', pattern, 'COUNT', SCAN_KEYS]);
-        const reply = listIn(await connection.call(() => master.sendCommand(scan) as Promise<unknown>));
+        const reply = await connection.call(async () => {
+          scanned.check();
+          return listIn(await master.sendCommand(scan));
+        });
         cursor = String(reply[0]);
-        const keys = listIn(reply[1]).flatMap(key => this.#keys.storageKey(key as Buffer) ?? []);
-        if (keys.length > 0) yield keys;
+        yield listIn(reply[1]).flatMap(key => this.#keys.storageKey(key as Buffer) ?? []);
       } while (cursor !== '0');
     }
+    scanned.check();
   }
 
   async deleteMany(storageKeys: readonly Uint8Array[]): Promise<void> {

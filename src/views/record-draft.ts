@@ -56,8 +56,13 @@ export class RecordDraft {
     this.float32s.fill(0);
     this.float64s.fill(0);
     this.strings.fill('');
-    this.bytes.fill(EMPTY);
+    this.releaseBytes();
     this.embeddings.fill(0);
+  }
+
+  /** Lets go of the request's buffer, which the values of bytes may be parts of. */
+  releaseBytes(): void {
+    this.bytes.fill(EMPTY);
   }
 
   isNull(position: number): boolean {

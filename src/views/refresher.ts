@@ -33,27 +33,34 @@ export interface Refresher {
 }
 
 /**
- * Reads the catalog again, once for all notices that come while it is being read, and makes the built-in views that it
+ * Reads the catalog again, once more for all notices that come while it is being read, and makes the built-in views that it
  * lacks; when it cannot, later again.
  */
 export function refresher(views: Refreshed, log: Log): Refresher {
+  let isReading = false;
+  /** Told since the reading began: what it brings may be older than that. */
   let isDue = false;
   let again: NodeJS.Timeout | undefined;
+  const read = async () => {
+    isDue = false;
+    try {
+      await views.refresh();
+      await views.declareBuiltIn();
+      stop();
+    } catch (error) {
+      // Told once, however often it is tried.
+      if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
+      stop();
+      again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
+    }
+    isReading = false;
+    if (isDue) refresh();
+  };
   const refresh = () => {
-    if (isDue) return;
     isDue = true;
-    setImmediate(() => {
-      isDue = false;
-      views
-        .refresh()
-        .then(() => views.declareBuiltIn())
-        .then(stop, error => {
-          // Told once, however often it is tried.
-          if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
-          stop();
-          again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
-        });
-    });
+    if (isReading) return;
+    isReading = true;
+    setImmediate(read);
   };
   const stop = () => {
     clearTimeout(again);

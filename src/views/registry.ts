@@ -10,7 +10,8 @@
  * server's own options. Those of other servers that this one does not have are left alone.
  */
 import { HeadraceError } from '../base/errors.js';
-import type { Standing } from '../base/view-catalog.js';
+import { isBuiltIn, type Standing } from '../base/view-catalog.js';
+import { FENCE_LIMITS, type Fence, fencesWith, type Selector } from './fence.js';
 import {
   type CatalogedView,
   catalogedViewOf,
@@ -26,16 +27,13 @@ import {
 } from './schema.js';
 
 export interface BuiltInView {
-  /** Begins with `BUILT_IN`. */
+  /** Begins with `BUILT_IN_PREFIX`. */
   readonly name: string;
   readonly entity: string;
   readonly features: ReadonlyMap<string, FeatureType>;
   readonly l1Bytes: number | undefined;
   readonly eviction: EvictionPolicy;
 }
-
-/** What the name of a built-in view begins with. */
-export const BUILT_IN = '@';
 
 export interface ViewStore {
   /** Of clients; built-in views have their places beside these. */
@@ -50,15 +48,21 @@ export interface ViewStore {
   declare(view: StoredView): Promise<void>;
   /** Makes every lane forget a view, and empties its slot. */
   forget(view: StoredView): Promise<void>;
-  /** A change is visible. */
+  /** Views have come, gone or changed, visibly. */
   changed(): void;
+  /** Every lane knows the view's fences, which are others than before, or it is new. */
+  fenced(view: View): void;
 }
 
 /** Times that others may be faster with a change of the same view. */
 const ROUNDS_MAX = 8;
+/** Of a view's fences, which are no clients' to quarrel about. */
+const FENCE_ROUNDS_MAX = 64;
 
 /** Of records that do not say; what is written to a built-in view does. */
 const BUILT_IN_TTL_MS = 3_600_000;
+/** What the catalog says of their place in L1. */
+const BUILT_IN_PLACE = { l1Bytes: undefined, eviction: 's3-fifo' } as const;
 
 export class ViewRegistry {
   readonly #views = new Map<string, View>();
@@ -140,21 +144,29 @@ export class ViewRegistry {
   }
 
   /**
-   * Empties a built-in view in every tier and on every server at once: it gets a new uid, and what is stored under the
-   * old one is erased bit by bit, where nobody finds it any more. @throws HeadraceError what the store throws.
+   * Hides from every read what the selector means in a built-in view: here when this resolves, on other servers as soon
+   * as they hear of it. Its entries are there until they are erased, and then the fence is to be retired.
+   * @throws HeadraceError `overloaded` when too many fences are open, or what the store throws.
    */
-  renew(name: string): Promise<void> {
-    return this.#inTurn(async () => {
-      const builtIn = this.#builtIn.get(name);
-      if (builtIn === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
-      for (let round = 0; round < ROUNDS_MAX; round++) {
-        // Seen until the new one stands: who reads it meanwhile asked before this is answered.
-        const view = this.#views.get(name);
-        if (view !== undefined) await this.#store.dropView(catalogedViewOf(view));
-        // One that another server has made before may hold what is to go.
-        if (await this.#build(builtIn)) return;
-      }
-      throw new HeadraceError('unavailable', 'others empty it all the time; try again');
+  fence(name: string, selector: Selector): Promise<View> {
+    return this.#amend(name, view => {
+      const schema = view.schema + 1;
+      if (schema > FENCE_LIMITS.schema)
+        throw new HeadraceError('unavailable', `${name} has been invalidated ${view.schema} times: no more`);
+      const fences = fencesWith(view.fences, selector, schema);
+      if (fences !== undefined) return { schema, fences };
+      throw new HeadraceError(
+        'overloaded',
+        `too many invalidations of ${name} are under way; try again later`,
+      );
+    });
+  }
+
+  /** Takes away the fences up to this number: nothing is left of what they hide. @throws HeadraceError what the store throws. */
+  async retire(name: string, upTo: number): Promise<void> {
+    await this.#amend(name, view => {
+      const fences = view.fences.filter(({ schema }) => schema > upTo);
+      return fences.length === view.fences.length ? undefined : { schema: view.schema, fences };
     });
   }
 
@@ -172,8 +184,50 @@ export class ViewRegistry {
       const uids = new Set(cataloged.map(({ uid }) => uid));
       for (const view of this.all()) if (!uids.has(view.uid)) await this.#remove(view);
       for (const view of this.#leaving) await this.#forget(view);
-      for (const view of cataloged) await this.#take(view);
+      for (const view of cataloged) await this.#take(await this.#caughtUp(view));
     });
+  }
+
+  /** Makes of a built-in view what `change` says, upon what stands. */
+  #amend(name: string, change: (view: View) => Pick<View, 'schema' | 'fences'> | undefined): Promise<View> {
+    return this.#inTurn(async () => {
+      for (let round = 0; round < FENCE_ROUNDS_MAX; round++) {
+        const view = this.builtIn(name);
+        if (view === undefined) break;
+        const changed = change(view);
+        if (changed === undefined) return view;
+        const standing = await this.#store.changeView({
+          ...catalogedViewOf(view),
+          ...BUILT_IN_PLACE,
+          ...changed,
+        });
+        if (standing === undefined) await this.#remove(view);
+        else {
+          const taken = await this.#take(standing.view);
+          if (standing.won) return taken;
+        }
+      }
+      throw new HeadraceError('unavailable', `the view ${name} cannot be changed now; try again`);
+    });
+  }
+
+  /**
+   * Where the store has gone back, to what a replica had, acknowledged fences of a built-in view are gone, and their
+   * numbers would be given again. What they hid is not known any more: all of it is, up to numbers that nobody has met.
+   */
+  async #caughtUp(held: CatalogedView): Promise<CatalogedView> {
+    const known = this.builtIn(held.name);
+    if (known === undefined || known.uid !== held.uid) return held;
+    let standing: Standing<CatalogedView> = { view: held, won: false };
+    for (;;) {
+      const { view, won } = standing;
+      if (view.schema > known.schema || (view.schema === known.schema && !won)) return view;
+      const schema = view.schema + 1;
+      const fences = fencesWith([], { kind: 'all' }, schema) ?? [];
+      const next = await this.#store.changeView({ ...view, schema, fences });
+      if (next === undefined) return view;
+      standing = next;
+    }
   }
 
   #create(name: string, definition: ViewDefinition): Promise<Standing<CatalogedView>> {
@@ -189,22 +243,10 @@ export class ViewRegistry {
     );
   }
 
-  /** False when another server was first. */
-  async #build({ name, entity, features }: BuiltInView): Promise<boolean> {
-    const { view, won } = await this.#store.createView(
-      {
-        name,
-        schema: 1,
-        entity,
-        ttlMs: BUILT_IN_TTL_MS,
-        features: [...features],
-        l1Bytes: undefined,
-        eviction: 's3-fifo',
-      },
-      this.#uidMin,
-    );
+  async #build({ name, entity, features }: BuiltInView): Promise<void> {
+    const draft = { name, schema: 1, entity, ttlMs: BUILT_IN_TTL_MS, features: [...features] };
+    const { view } = await this.#store.createView({ ...draft, ...BUILT_IN_PLACE }, this.#uidMin);
     await this.#take(view);
-    return won;
   }
 
   /** Makes a view of the catalog known and visible. */
@@ -214,16 +256,16 @@ export class ViewRegistry {
       builtIn === undefined ? held : { ...held, l1Bytes: builtIn.l1Bytes, eviction: builtIn.eviction };
     this.#uidMin = Math.max(this.#uidMin, cataloged.uid + 1);
     const known = this.#views.get(cataloged.name);
-    const replaced = known?.uid === cataloged.uid ? undefined : known;
-    // A built-in view is never missed: the new one stands before the old one goes.
-    if (builtIn === undefined) await this.#remove(replaced);
-    const slot = known?.uid === cataloged.uid ? known.slot : this.#freeSlot();
-    const view = viewOf({ ...cataloged, slot });
-    if (known !== undefined && isSame(known, view)) return known;
+    if (known !== undefined && isSame(known, cataloged)) return known;
+    const isKnown = known?.uid === cataloged.uid;
+    if (!isKnown) await this.#remove(known);
+    const view = viewOf({ ...cataloged, slot: isKnown ? known.slot : this.#freeSlot() });
+    // What a new fence hides, this thread hides at once, also should a lane be slow to hear of it.
+    if (isKnown && known.schema < view.schema && builtIn !== undefined) this.#views.set(view.name, view);
     await this.#store.declare(storedViewOf(view));
     this.#views.set(view.name, view);
-    this.#store.changed();
-    if (builtIn !== undefined && replaced !== undefined) await this.#forget(replaced);
+    if (builtIn === undefined || !isKnown) this.#store.changed();
+    if (builtIn !== undefined) this.#store.fenced(view);
     return view;
   }
 
@@ -258,15 +300,28 @@ export class ViewRegistry {
   }
 }
 
-/** Places in L1 that so many views need: one more where a built-in one may be made anew beside itself. */
+/** Places in L1 that so many views need. */
 export function slotsOf(viewsMax: number, builtIn: number): number {
-  return viewsMax + builtIn + (builtIn > 0 ? 1 : 0);
+  return viewsMax + builtIn;
 }
 
-function isBuiltIn(name: string): boolean {
-  return name.startsWith(BUILT_IN);
+/** Of one uid and schema number, features are always the same. */
+function isSame(known: View, cataloged: CatalogedView): boolean {
+  return (
+    known.uid === cataloged.uid &&
+    known.schema === cataloged.schema &&
+    known.entity === cataloged.entity &&
+    known.ttlMs === cataloged.ttlMs &&
+    known.l1Bytes === cataloged.l1Bytes &&
+    known.eviction === cataloged.eviction &&
+    areSame(known.fences, cataloged.fences ?? [])
+  );
 }
 
-function isSame(a: View, b: View): boolean {
-  return JSON.stringify(catalogedViewOf(a)) === JSON.stringify(catalogedViewOf(b));
+/** Within one schema number they are only retired. */
+function areSame(known: readonly Fence[], cataloged: readonly Fence[]): boolean {
+  return (
+    known.length === cataloged.length &&
+    known.every(({ schema }, place) => schema === cataloged[place]?.schema)
+  );
 }

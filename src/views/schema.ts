@@ -6,6 +6,7 @@
  * valid for records of every schema number: one that lies past a record's column reads as null.
  */
 import { HeadraceError, type ProblemDetail } from '../base/errors.js';
+import type { Fence } from './fence.js';
 
 export const SCALAR_TYPES = ['bool', 'int64', 'float32', 'float64', 'string', 'bytes'] as const;
 export type ScalarType = (typeof SCALAR_TYPES)[number];
@@ -54,8 +55,10 @@ export interface View extends ViewDefinition {
   readonly uid: number;
   /** The view's place in L1's cache list, reused after the view was deleted. */
   readonly slot: number;
-  /** From 1; grows when features are added. */
+  /** From 1; grows when features are added, and with each fence. */
   readonly schema: number;
+  /** What was invalidated and may still be stored; only built-in views have any. */
+  readonly fences: readonly Fence[];
   readonly columns: readonly Feature[];
   readonly byName: ReadonlyMap<string, Feature>;
   /** Entries in a full column of each kind (floats for embeddings). */
@@ -72,6 +75,8 @@ export interface CatalogedView {
   readonly features: readonly (readonly [name: string, type: FeatureType])[];
   readonly l1Bytes: number | undefined;
   readonly eviction: EvictionPolicy;
+  /** Absent when there are none. */
+  readonly fences?: readonly Fence[];
 }
 
 /** The part of a view that crosses threads, with its place in this server's L1; `viewOf` makes the rest from it. */
@@ -88,6 +93,8 @@ export function parseFeatureType(type: string): { kind: ColumnKind; length: numb
   return length > 0 && length <= VIEW_LIMITS.embeddingLength ? { kind: 'embedding', length } : undefined;
 }
 
+const NO_FENCES: readonly Fence[] = [];
+
 export function viewOf(stored: StoredView): View {
   const widths = { bool: 0, int64: 0, float32: 0, float64: 0, string: 0, bytes: 0, embedding: 0 };
   const columns = stored.features.map(([name, type], position): Feature => {
@@ -101,6 +108,7 @@ export function viewOf(stored: StoredView): View {
   const { features, ...rest } = stored;
   return {
     ...rest,
+    fences: rest.fences ?? NO_FENCES,
     features: new Map(features),
     columns,
     byName: new Map(columns.map(feature => [feature.name, feature])),
@@ -109,8 +117,9 @@ export function viewOf(stored: StoredView): View {
 }
 
 export function storedViewOf(view: View): StoredView {
-  const { name, uid, slot, schema, entity, ttlMs, l1Bytes, eviction } = view;
-  return { name, uid, slot, schema, entity, ttlMs, features: [...view.features], l1Bytes, eviction };
+  const { name, uid, slot, schema, entity, ttlMs, l1Bytes, eviction, fences } = view;
+  const stored = { name, uid, slot, schema, entity, ttlMs, features: [...view.features], l1Bytes, eviction };
+  return fences.length === 0 ? stored : { ...stored, fences };
 }
 
 /** What of a view goes to the catalog; without a uid, what a new one begins with. */

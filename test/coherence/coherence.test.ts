@@ -75,7 +75,10 @@ async function check(
   } finally {
     await hurting?.stop();
   }
-  await eventually(() => workload.readAll(), 'every key can be read on every server');
+  await eventually(() => workload.readAll(), 'every key can be read on every server').catch(error => {
+    console.info(`not read: ${workload.unread.slice(0, 20).join(', ')}`);
+    throw error;
+  });
   const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
   const faults = findFaults(workload.history, bound);
   const late = lags(workload.history).sort((a, b) => a - b);
@@ -84,6 +87,8 @@ async function check(
     `${name}: ${seconds} s, ${outcomes}; ${late.length} reads lagged, p50 ${quantile(late, 0.5)} ms, ` +
       `p99 ${quantile(late, 0.99)} ms, longest ${quantile(late, 1)} ms; ${faults.length} faults`,
   );
+  // At once: a run of many seeds tells what failed only when it is over.
+  for (const fault of [...workload.wrong, ...faults.map(showFault)].slice(0, 20)) console.info(fault);
   workload.close();
   expect(workload.wrong).toEqual([]);
   expect(faults.slice(0, 10).map(showFault)).toEqual([]);
@@ -139,6 +144,15 @@ async function onRedis(
       ports: servers.map(({ port }) => port),
       hurts: new Hurts({ redis, proxies, mortal, random }),
     });
+  } catch (error) {
+    for (const { log } of servers)
+      console.info(
+        log
+          .slice(-20)
+          .map(line => JSON.stringify(line))
+          .join('\n'),
+      );
+    throw error;
   } finally {
     for (const server of servers) await server.stop();
     for (const proxy of proxies) proxy.close();

@@ -46,6 +46,8 @@ export class Workload {
   /** Answers that no server may give, hurt or not. */
   readonly wrong: string[] = [];
   /** Operations by what came of them. */
+  /** By server: what the last lookups, or those of `readAll`, could not have. */
+  unread: string[] = [];
   readonly outcomes = new Map<string, number>();
   readonly #options: WorkloadOptions;
   readonly #apis: readonly ApiClient[];
@@ -81,12 +83,12 @@ export class Workload {
 
   /** Reads every key on every server; false when one could not be read. */
   async readAll(): Promise<boolean> {
-    const before = this.outcomes.get('unavailable') ?? 0;
+    this.unread = [];
     for (let server = 0; server < this.#apis.length; server++) {
       const keys = Array.from({ length: this.#options.keys }, (_, at) => keyAt(at));
       await this.#lookup(server, keys);
     }
-    return (this.outcomes.get('unavailable') ?? 0) === before;
+    return this.unread.length === 0;
   }
 
   close(): void {
@@ -173,6 +175,7 @@ export class Workload {
     const answer = await this.#api(server).post(`/v1/views/${VIEW}/lookup`, { ids }).catch(noAnswer);
     if (answer?.status !== 200) {
       this.#count('unavailable');
+      this.unread.push(`${server}: ${answer?.text ?? 'no answer'}`);
       this.#hurt('lookup', answer);
       return;
     }
@@ -180,6 +183,7 @@ export class Workload {
     for (const [row, key] of ids.entries()) {
       if (statuses[row] === 'UNAVAILABLE') {
         this.#count('unavailable');
+        this.unread.push(`${server}: ${key}`);
         continue;
       }
       const features = Object.fromEntries(names.map((name, at) => [name, columns[at]?.[row]]));

@@ -38,7 +38,7 @@ const EMBEDDED: SharedStores = {
   mongodbTimeoutMs: 100,
   storeTimeoutMs: 1_000,
   slowCommandMs: 100,
-  catalogViewsMax: 8,
+  catalogLimits: { viewsMax: 8, builtInMax: 8 },
   breaker: { failuresMax: 5, halfOpenAfterMs: 30_000 },
   breakers: breakerMemory(2),
   untold: untoldMemory(8),

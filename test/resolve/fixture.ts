@@ -131,7 +131,9 @@ export class MapCache implements LaneCache {
         const name = names.pop();
         if (name === undefined) return true;
         const id = Buffer.from(name.slice(`${slot}/`.length));
-        const value = this.kept.get(name) as Uint8Array;
+        const value = this.kept.get(name);
+        // It has left by itself.
+        if (value === undefined) return false;
         const bytes = Buffer.concat([id, value]);
         if (
           test(bytes, 0, id.length, id.length, bytes.length, !this.unused.has(String(id))) &&
@@ -159,6 +161,7 @@ export function laneOver(tiers: readonly Tier[], isShared = false) {
   const chain = new TierChain(
     tiers.map(tier => ({ tier })),
     inspector,
+    { isHidden: (key, value) => views.isHidden(key, value) },
   );
   const flights = new SingleFlight<Found>(10_000);
   const versions = new HybridClock(clock);

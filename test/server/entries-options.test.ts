@@ -55,10 +55,10 @@ onBothFronts(
         (await api.post('/v1/caches/popular/invalidate', body)).json() as unknown;
       expect(await present()).toEqual(['a:1', 'a:2', 'b:1']);
       expect((await api.get(pathOf('popular', 'a:1'))).text).toBe('a:1');
-      expect(await invalidate({ prefix: 'p:ü' })).toEqual({ invalidated: 0 });
-      expect(await invalidate({ pattern: '*2' })).toEqual({ invalidated: 1 });
+      expect(await invalidate({ prefix: 'p:ü' })).toEqual({ invalidated: null });
+      expect(await invalidate({ pattern: '*2' })).toEqual({ invalidated: null });
       expect(await present()).toEqual(['a:1', 'b:1']);
-      expect(await invalidate({ prefix: 'a' })).toEqual({ invalidated: 1 });
+      expect(await invalidate({ prefix: 'a' })).toEqual({ invalidated: null });
       expect(await invalidate({ ids: ['b:1'] })).toEqual({ invalidated: 1 });
       expect(await present()).toEqual([]);
       // Together they are an id.

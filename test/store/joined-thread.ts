@@ -7,9 +7,13 @@ export type Order =
   | { readonly kind: 'read'; readonly id: string; readonly isSync: boolean }
   | { readonly kind: 'read-entry'; readonly key: string; readonly isSync: boolean }
   | { readonly kind: 'write' | 'write-entry' | 'delete'; readonly id: string; readonly text: string }
+  | { readonly kind: 'write-tagged'; readonly keys: readonly string[]; readonly tag: string }
+  | { readonly kind: 'invalidate'; readonly what: Parameters<typeof results.invalidate>[0] }
+  /** The keys whose entries are there: of memory alone, and asked for. */
+  | { readonly kind: 'there'; readonly keys: readonly string[] }
   | { readonly kind: 'load'; readonly from: number; readonly count: number }
   | { readonly kind: 'many'; readonly count: number }
-  | { readonly kind: 'declare-other' | 'drop' | 'views' | 'handle' | 'empty' | 'close' }
+  | { readonly kind: 'declare-other' | 'drop' | 'views' | 'handle' | 'close' }
   | { readonly kind: 'block'; readonly ms: number }
   /** Reads without a pause whatever the view is at each moment: what it saw that was of no view. */
   | { readonly kind: 'race'; readonly until: SharedArrayBuffer };
@@ -29,6 +33,15 @@ async function obey(order: Order): Promise<unknown> {
       return (await docs.put(order.id, { title: order.text })).applied;
     case 'write-entry':
       return results.put(order.id, order.text);
+    case 'write-tagged':
+      return Promise.all(order.keys.map(key => results.put(key, key, { tags: [order.tag] })));
+    case 'invalidate':
+      return results.invalidate(order.what);
+    case 'there': {
+      const inMemory = order.keys.filter(key => results.getSync(key) !== undefined);
+      const entries = await results.batchGet(order.keys);
+      return { inMemory, asked: order.keys.filter((_, n) => entries[n] !== undefined) };
+    }
     case 'delete':
       return docs.delete(order.id);
     case 'load': {
@@ -48,8 +61,6 @@ async function obey(order: Order): Promise<unknown> {
       return store.views().map(({ view }) => view);
     case 'handle':
       return store.handle();
-    case 'empty':
-      return results.invalidate({ all: true });
     case 'close':
       return store.close();
     case 'block':

@@ -86,10 +86,37 @@ it('threads share named caches, also when one is emptied', async () => {
   const results = store.cache('results');
   expect(await thread.do({ kind: 'write-entry', id: 'k', text: 'value' })).toBe('stored');
   expect(results.getSync('k')?.text()).toBe('value');
-  expect(await thread.do({ kind: 'empty' })).toBeGreaterThanOrEqual(1);
+  expect(await thread.do({ kind: 'invalidate', what: { all: true } })).toBeGreaterThanOrEqual(1);
   expect(await results.get('k')).toBeUndefined();
   await results.put('k', 'again');
   expect(await thread.do({ kind: 'read-entry', key: 'k', isSync: true })).toBe('again');
+});
+
+it('what is invalidated of a cache in one thread is gone at once in each', async () => {
+  const [one, two] = await Promise.all([new JoinedThread(store).begin(), new JoinedThread(store).begin()]);
+  const results = store.cache('results');
+  const old = Array.from({ length: 500 }, (_, n) => `old${n}`);
+  const kept = Array.from({ length: 500 }, (_, n) => `kept${n}`);
+  const all: Order = { kind: 'there', keys: [...old, ...kept] };
+  await two.do({ kind: 'write-tagged', keys: kept, tag: 'kept' });
+  const inEach = async (invalidate: () => Promise<unknown>) => {
+    await one.do({ kind: 'write-tagged', keys: old, tag: 'old' });
+    for (const thread of [one, two])
+      expect(await thread.do(all)).toEqual({ inMemory: all.keys, asked: all.keys });
+    expect(await invalidate()).toBeNull();
+    // Not yet erased: of what memory has, each thread must know what it may not show.
+    expect(old.filter(key => results.getSync(key) !== undefined)).toEqual([]);
+    for (const thread of [two, one]) expect(await thread.do(all)).toEqual({ inMemory: kept, asked: kept });
+  };
+  await inEach(() => one.do({ kind: 'invalidate', what: { tags: ['old'] } }));
+  await inEach(() => results.invalidate({ tags: ['old'] }));
+  await inEach(() => two.do({ kind: 'invalidate', what: { prefix: 'old' } }));
+  await inEach(() => two.do({ kind: 'invalidate', what: { pattern: 'o*d*' } }));
+  await two.do({ kind: 'write-tagged', keys: ['old0'], tag: 'old' });
+  expect(await one.do({ kind: 'there', keys: ['old0', 'old1'] })).toEqual({
+    inMemory: ['old0'],
+    asked: ['old0'],
+  });
 });
 
 it('views are known in each thread when they are declared or dropped in any', async () => {
@@ -136,6 +163,19 @@ it('a thread that computes keeps a view from going, and then it goes', async () 
   expect(store.views().map(({ view: name }) => name)).toEqual(['docs']);
   await view.declare();
   await view.drop();
+});
+
+it('a thread that computes keeps an invalidation from being acknowledged, and hides what it means when it reads', async () => {
+  const thread = await new JoinedThread(store).begin();
+  const results = store.cache('results');
+  await results.put('held', 'value', { tags: ['held'] });
+  const blocked = thread.do({ kind: 'block', ms: 6_500 });
+  const error: unknown = await results.invalidate({ tags: ['held'] }).catch((reason: unknown) => reason);
+  expect((error as HeadraceError).code).toBe('unavailable');
+  expect(results.getSync('held')).toBeUndefined();
+  expect(await blocked).toBe('blocked');
+  expect(await results.invalidate({ tags: ['held'] })).toBeNull();
+  expect(await thread.do({ kind: 'there', keys: ['held'] })).toEqual({ inMemory: [], asked: [] });
 });
 
 it('places are free again when threads have left or died, and there are so many', async () => {

@@ -124,12 +124,15 @@ describe('a named cache of a store in the process', () => {
     expect([entry?.bytes, entry?.contentType, entry?.ageSeconds]).toEqual([bytes, 'image/x-any', 0]);
     const batch = await results.batchGet(['b', 'none', 'k', 'b']);
     expect(batch.map(found => found?.bytes.length)).toEqual([3, undefined, 4, 3]);
-    expect(await results.invalidate({ tags: ['t'] })).toBe(1);
+    expect(await results.invalidate({ tags: ['t'] })).toBeNull();
     expect(results.getSync('k')).toBeUndefined();
+    expect(await results.get('k')).toBeUndefined();
+    expect(await results.invalidate({ ids: ['b', 'none'] })).toBe(1);
     await results.delete('b');
     expect(await results.get('b')).toBeUndefined();
     await results.put('p:1', 'x');
-    expect(await results.invalidate({ pattern: 'p*' })).toBe(1);
+    expect(await results.invalidate({ pattern: 'p*' })).toBeNull();
+    expect([results.getSync('p:1'), await results.get('p:1')]).toEqual([undefined, undefined]);
     await results.put('p:1', 'x');
     expect(await results.invalidate({ all: true })).toBeGreaterThanOrEqual(1);
     expect(await results.get('p:1')).toBeUndefined();

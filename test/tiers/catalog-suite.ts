@@ -211,6 +211,33 @@ function isShared(place: () => CatalogPlace): void {
     expect(await at(small, 1).create(draft('other'), 1)).toMatchObject({ won: true });
   });
 
+  it('counts built-in views by themselves, in the same step as it makes one', async () => {
+    const small = Array.from({ length: 4 }, () => place().open(2));
+    const names = ['@a', '@b', '@c', 'a', 'b', 'c'];
+    const made = await Promise.allSettled(names.map((name, n) => at(small, n).create(draft(name), 1)));
+    const codes = made.map(result => (result.status === 'rejected' ? result.reason.code : 'made'));
+    for (const ofKind of [codes.slice(0, 3), codes.slice(3)])
+      expect(ofKind.sort()).toEqual(['made', 'made', 'too-many-views']);
+    expect(await at(small, 0).views()).toHaveLength(4);
+  });
+
+  it('gives the number of a fence once, whoever asks first, and keeps its texts exactly', async () => {
+    const { view: made } = await at(catalogs, 0).create(draft('@c'), 1);
+    const fenced = (n: number): CatalogedView => {
+      const fences = [{ kind: 'tag', text: `${n} é\u0000"]]`, schema: 2 }] as const;
+      return { ...made, schema: 2, fences };
+    };
+    const puts = await Promise.all(catalogs.map((catalog, n) => catalog.put(fenced(n))));
+    expect(puts.filter(standing => standing?.won)).toHaveLength(1);
+    const [held] = await at(catalogs, 1).views();
+    for (const standing of puts) expect(standing?.view).toEqual(held);
+    expect(held).toEqual(fenced(puts.findIndex(standing => standing?.won)));
+    const retired = { ...made, schema: 2, fences: [] };
+    expect(await at(catalogs, 2).put(retired)).toEqual({ view: retired, won: true });
+    // Who has not heard of it retires nothing newer.
+    expect(await at(catalogs, 3).put({ ...made, fences: [] })).toEqual({ view: retired, won: false });
+  });
+
   it('drops and makes anew without giving a uid twice or bringing one back', async () => {
     const random = new Seeded(SEED);
     const made: number[] = [];

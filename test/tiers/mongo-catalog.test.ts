@@ -13,8 +13,8 @@ class MongoPlace implements CatalogPlace {
     this.#url = url;
   }
 
-  open(viewsMax?: number): MongoCatalog {
-    return new MongoCatalog(this.connect(), viewsMax);
+  open(viewsMax = 100): MongoCatalog {
+    return new MongoCatalog(this.connect(), { viewsMax, builtInMax: viewsMax });
   }
 
   connect(): MongoConnection {
@@ -31,7 +31,7 @@ class MongoPlace implements CatalogPlace {
       database: { collection: () => changes },
       connect: async () => undefined,
     } as unknown as MongoConnection;
-    return { catalog: new MongoCatalog(connection), changes };
+    return { catalog: new MongoCatalog(connection, { viewsMax: 100, builtInMax: 100 }), changes };
   }
 
   async close(): Promise<void> {

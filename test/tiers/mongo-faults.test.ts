@@ -9,6 +9,8 @@ import type { MongoTuning } from '../../src/tiers/mongo-connection.js';
 import { type OpenMongo, openTestMongo, recordWrite } from '../support/mongo-fixture.js';
 import { FerretDbServer, noOwnServer } from '../support/mongo-server.js';
 
+const LIMITS = { viewsMax: 100, builtInMax: 100 };
+
 /** Short, so that the tests are. */
 const TUNING: MongoTuning = {
   serverSelectionTimeoutMS: 300,
@@ -66,7 +68,7 @@ describe.skipIf(noOwnServer !== undefined)('a MongoDB server', () => {
     expect(await timed(opened.tier.getMany([a.key]))).toBeLessThan(CALL_MS_MAX);
     await timed(opened.tier.deleteMany([a.key]));
     await timed(opened.tier.dropView(7));
-    await timed(new MongoCatalog(opened.connection).views());
+    await timed(new MongoCatalog(opened.connection, LIMITS).views());
     await timed(opened.connection.kind().then(() => opened.tier.getMany([a.key])));
     await server.start();
     expect(await answered(read)).toEqual(Buffer.from(a.value));
@@ -118,7 +120,7 @@ describe.skipIf(noOwnServer !== undefined)('a MongoDB server', () => {
   });
 
   it('that is away is asked for changes of the catalog until it is back', async () => {
-    const catalog = new MongoCatalog(opened.connection);
+    const catalog = new MongoCatalog(opened.connection, LIMITS);
     await server.kill();
     const failed = await new Promise(resolve => {
       const stop = catalog.watch({

@@ -1,5 +1,6 @@
 /** What MongoDB does and FerretDB does not, against a stand-in that does it. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Collection } from 'mongodb';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Version } from '../../src/base/clock.js';
 import { storageKey } from '../../src/base/keys.js';
 import { type OpenMongo, openTestMongo } from '../support/mongo-fixture.js';
@@ -47,6 +48,20 @@ describe('MongoDB with writes of one step', () => {
     );
     expect(results).toEqual(writes.map((_, n) => (n % 2 ? null : 5)));
     expect(stub.commands).toEqual(['update', 'find', 'update', 'find']);
+  });
+
+  it('reads from the primary what is to be all that was acknowledged, wherever else it reads from', async () => {
+    const find = vi.spyOn(Collection.prototype, 'find');
+    try {
+      const { tier } = opened;
+      await tier.getMany([storageKey(7, 'a')]);
+      await tier.getMany([storageKey(7, 'a')], undefined, 'primary');
+      for await (const keys of tier.keysOf(7)) expect(keys).toEqual([]);
+      const preferences = find.mock.calls.map(([, options]) => options?.readPreference);
+      expect(preferences).toEqual([undefined, 'primary', 'primary']);
+    } finally {
+      find.mockRestore();
+    }
   });
 
   it('sends a write again that lost to an older one which was first by chance', async () => {

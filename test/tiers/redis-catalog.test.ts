@@ -20,7 +20,7 @@ async function emptyCatalog(url: string): Promise<CatalogPlace> {
     open: (viewsMax = 100) => {
       const connection = connectTo(`${url}?prefix=${prefix}`);
       connections.push(connection);
-      return new RedisCatalog<CatalogedView>({ connection, viewsMax });
+      return new RedisCatalog<CatalogedView>({ connection, limits: { viewsMax, builtInMax: viewsMax } });
     },
     close: async () => {
       for (const connection of connections) connection.close();
@@ -59,7 +59,7 @@ describeWithRedis('one server', () => {
 
   it('holds a catalog that says which entry cannot be read', async () => {
     const connection = connectTo(server.url);
-    const catalog = new RedisCatalog<CatalogedView>({ connection, viewsMax: 9 });
+    const catalog = new RedisCatalog<CatalogedView>({ connection, limits: { viewsMax: 9, builtInMax: 9 } });
     await server.admin.hset('headrace:catalog', 'view/x', '7 {broken');
     const unreadable = { code: 'unavailable', message: expect.stringMatching(/7 \{broken/) };
     await expect(catalog.views()).rejects.toMatchObject(unreadable);

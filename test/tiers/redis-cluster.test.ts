@@ -65,7 +65,8 @@ describeWithRedis('a Redis Cluster', () => {
 
   it('keeps the catalog on one of its masters', async () => {
     const catalogs = [mine, other].map(
-      ({ connection }) => new RedisCatalog<StoredView>({ connection, viewsMax: 9 }),
+      ({ connection }) =>
+        new RedisCatalog<StoredView>({ connection, limits: { viewsMax: 9, builtInMax: 9 } }),
     );
     const draft = { name: 'v', schema: 1, features: [] } as unknown as StoredView;
     const outcomes = await Promise.all(catalogs.map(catalog => catalog.create(draft, 1)));

@@ -1,38 +1,16 @@
 /** Two servers' registries over one catalog: what one changes the other takes over, and nothing is made twice. */
 import { expect, it } from 'vitest';
-import type { Standing } from '../../src/base/view-catalog.js';
+import { FENCE_LIMITS } from '../../src/views/fence.js';
 import { type BuiltInView, ViewRegistry } from '../../src/views/registry.js';
-import type { CatalogedView, FeatureType, StoredView, ViewDefinition } from '../../src/views/schema.js';
-
-class SharedCatalog {
-  readonly views = new Map<string, CatalogedView>();
-  #nextUid = 1;
-
-  async create(draft: Omit<CatalogedView, 'uid'>, uidMin: number): Promise<Standing<CatalogedView>> {
-    const held = this.views.get(draft.name);
-    if (held !== undefined) return { view: held, won: false };
-    const view = { ...draft, uid: Math.max(this.#nextUid, uidMin) };
-    this.#nextUid = view.uid + 1;
-    this.views.set(view.name, view);
-    return { view, won: true };
-  }
-
-  async put(view: CatalogedView): Promise<Standing<CatalogedView> | undefined> {
-    const held = this.views.get(view.name);
-    if (held?.uid !== view.uid) return undefined;
-    const follows =
-      view.schema === held.schema + 1 ||
-      (view.schema === held.schema && JSON.stringify(view.features) === JSON.stringify(held.features));
-    if (follows) this.views.set(view.name, view);
-    return { view: follows ? view : held, won: follows };
-  }
-}
+import type { FeatureType, StoredView, ViewDefinition } from '../../src/views/schema.js';
+import { SharedCatalog } from './shared-catalog.js';
 
 /** A registry, and what its lanes know: uids by slot. `isDeaf`: they do not answer when they are to forget a view. */
 function open(catalog: SharedCatalog, viewsMax = 10, builtIn: readonly BuiltInView[] = []) {
   const lanes = new Map<number, number>();
   const state = { isDeaf: false };
   const emptied: number[] = [];
+  const fenced: string[] = [];
   const views = new ViewRegistry({
     viewsMax,
     builtIn,
@@ -52,8 +30,9 @@ function open(catalog: SharedCatalog, viewsMax = 10, builtIn: readonly BuiltInVi
       emptied.push(slot);
     },
     changed: () => undefined,
+    fenced: ({ fences }) => fenced.push(fences.map(({ text, schema }) => `${text}<${schema}`).join()),
   });
-  return { views, lanes, emptied, state };
+  return { views, lanes, emptied, fenced, state };
 }
 
 function definition(...features: readonly [string, FeatureType][]): ViewDefinition {
@@ -193,29 +172,72 @@ it('leaves built-in views of other servers alone, and shares those that it has t
   expect(one.views.builtIn('@c')).toMatchObject({ uid: 1, l1Bytes: 1_000 });
 });
 
-it('empties a built-in view by making it anew, also what another server has made anew meanwhile', async () => {
+const prefix = (text: string) => ({ kind: 'prefix', prefix: text }) as const;
+const fencesOf = ({ views }: ReturnType<typeof open>) =>
+  views.builtIn('@c')?.fences.map(({ text, schema }) => `${text}<${schema}`);
+
+it('makes fences one upon the other, whoever makes them, and retires those of which nothing is left', async () => {
   const catalog = new SharedCatalog();
   const one = open(catalog, 1, [BUILT_IN]);
   const two = open(catalog, 1, [BUILT_IN]);
   await one.views.declareBuiltIn();
   await two.views.refresh();
-  let isOver = false;
-  const renewed = one.views.renew('@c').finally(() => {
-    isOver = true;
-  });
-  while (!isOver) {
-    expect(one.views.builtIn('@c'), 'it is never missed').toBeDefined();
-    await Promise.resolve();
-  }
-  await renewed;
-  const uid = one.views.builtIn('@c')?.uid ?? 0;
-  expect(uid).toBeGreaterThan(1);
-  expect(one.emptied).toEqual([0]);
-  // The other has not heard of it: what was written under the uid it does not know goes too.
-  await two.views.renew('@c');
-  expect(two.views.builtIn('@c')?.uid).toBeGreaterThan(uid);
-  expect(catalog.views.get('@c')?.uid).toBe(two.views.builtIn('@c')?.uid);
+  await Promise.all([one.views.fence('@c', prefix('a')), two.views.fence('@c', prefix('b'))]);
   await one.views.refresh();
-  expect(one.views.builtIn('@c')?.uid).toBe(two.views.builtIn('@c')?.uid);
-  await expect(one.views.renew('@none')).rejects.toMatchObject({ code: 'view-not-found' });
+  await two.views.refresh();
+  expect(
+    fencesOf(one)
+      ?.map(text => text[0])
+      .sort(),
+  ).toEqual(['a', 'b']);
+  expect([fencesOf(one), catalog.views.get('@c')?.schema]).toEqual([fencesOf(two), 3]);
+  // The same again takes the place of what it covers, also of what the first has not heard of.
+  await two.views.fence('@c', prefix('c'));
+  const again = await one.views.fence('@c', prefix('b'));
+  expect([again.schema, fencesOf(one)]).toEqual([5, ['a<2', 'c<4', 'b<5']]);
+  await two.views.retire('@c', 4);
+  await one.views.refresh();
+  expect([fencesOf(one), fencesOf(two)]).toEqual([['b<5'], ['b<5']]);
+  await one.views.fence('@c', { kind: 'all' });
+  expect(fencesOf(one)).toEqual(['<6']);
+  await one.views.retire('@c', 6);
+  expect([fencesOf(one), catalog.views.get('@c')?.fences]).toEqual([[], []]);
+  expect(one.fenced.at(-1)).toBe('');
+  // Its place in memory is each server's own, and no business of the catalog.
+  expect(catalog.views.get('@c')).toMatchObject({ l1Bytes: undefined, eviction: 's3-fifo', uid: 1 });
+  await expect(one.views.fence('@none', { kind: 'all' })).rejects.toMatchObject({ code: 'unavailable' });
+});
+
+it('makes as many fences as there may be, and says when there are too many', async () => {
+  const { views } = open(new SharedCatalog(), 1, [BUILT_IN]);
+  await views.declareBuiltIn();
+  const tags = (from: number, count: number) =>
+    ({ kind: 'tags', tags: Array.from({ length: count }, (_, n) => `t${from + n}`) }) as const;
+  for (let from = 0; from < FENCE_LIMITS.open; from += 64) await views.fence('@c', tags(from, 64));
+  await expect(views.fence('@c', prefix('a'))).rejects.toMatchObject({ code: 'overloaded' });
+  // One that is open already needs no further place.
+  await views.fence('@c', tags(0, 1));
+  await views.retire('@c', views.builtIn('@c')?.schema ?? 0);
+  const long = (n: number) => prefix(`${n}`.padEnd(512, 'x'));
+  for (let n = 0; n < FENCE_LIMITS.bytes / 512; n++) await views.fence('@c', long(n));
+  await expect(views.fence('@c', prefix('a'))).rejects.toMatchObject({ code: 'overloaded' });
+  await views.fence('@c', { kind: 'all' });
+  await views.fence('@c', prefix('a'));
+});
+
+it('hides all when the catalog has gone back and has lost fences', async () => {
+  const catalog = new SharedCatalog();
+  const one = open(catalog, 1, [BUILT_IN]);
+  await one.views.declareBuiltIn();
+  await one.views.fence('@c', prefix('a'));
+  const replica = catalog.views.get('@c');
+  expect(replica?.schema).toBe(2);
+  for (const text of ['b', 'c']) await one.views.fence('@c', prefix(text));
+  if (replica !== undefined) catalog.views.set('@c', replica);
+  await one.views.refresh();
+  // Above every number that was ever given.
+  expect([fencesOf(one), catalog.views.get('@c')?.schema]).toEqual([['<5'], 5]);
+  const two = open(catalog, 1, [BUILT_IN]);
+  await two.views.refresh();
+  expect(fencesOf(two)).toEqual(['<5']);
 });

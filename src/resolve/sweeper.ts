@@ -1,0 +1,142 @@
+/**
+ * Erases, in the background, what the fences of a view hide (`views/fence.ts`), as far as it is this lane's.
+ *
+ *   declare   a fence is known: what it hides is dropped from the lane's shards of the shared table
+ *   sweep     asked for by the front: the view's keys in the store of record are walked through, what is hidden is
+ *             deleted there and in the tiers above, as by any deletion, and the end is told (`store-walk.ts`)
+ *
+ * There is one walk at a time, of one view, for all the fences that it has when the walk begins; where the store fails it
+ * begins again after a rest. Who dies loses nothing but time: the fences stand in the catalog, and somebody walks again.
+ *
+ * Where fences are retired before the lane has dropped what they hide from the table, as another server has walked, the
+ * view's part of the table is emptied: nothing may show up again.
+ */
+import { newestFence } from '../views/fence.js';
+import type { StoredView } from '../views/schema.js';
+import type { LaneCache } from './lane-cache.js';
+import type { LaneView, LaneViews } from './lane-views.js';
+import type { Pace } from './pace.js';
+import type { StoreWalk } from './store-walk.js';
+
+export interface SweeperParts {
+  readonly views: LaneViews;
+  readonly cache: LaneCache;
+  readonly flights: { forgetAll(): void };
+  readonly walk: Pick<StoreWalk, 'run'>;
+  readonly pace: Pace;
+  /** Empties a view's slot of the shared table, in all lanes. */
+  readonly emptySlot: (slot: number) => void;
+  readonly rest: (ms: number) => Promise<void>;
+  readonly onSwept: (viewUid: number, upTo: number, erased: number) => void;
+  /** A walk failed and is to begin again. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** With up to twelve records each: about half a millisecond. */
+const STEP_BUCKETS = 512;
+const AGAIN_MS = 2_000;
+
+export class Sweeper {
+  readonly #parts: SweeperParts;
+  /** By view: the number of the newest fence whose records are not in the table any more. */
+  readonly #dropped = new Map<number, number>();
+  readonly #ofTable = new Turns(uid => this.#dropHidden(uid));
+  readonly #ofStore = new Turns(uid => this.#erase(uid));
+  #isStopped = false;
+
+  constructor(parts: SweeperParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a view, with the fences it has now. */
+  declare(stored: StoredView): void {
+    const { views, flights, emptySlot } = this.#parts;
+    const { uid, slot, fences = [] } = stored;
+    const known = views.find(uid)?.view.fences ?? [];
+    const retired = known.filter(({ schema }) => !fences.some(fence => fence.schema === schema));
+    if (newestFence(retired) > this.#droppedUpTo(uid)) emptySlot(slot);
+    views.declare(stored);
+    // Who asks from now on is not to join a reading that began before.
+    if (newestFence(fences) > newestFence(known)) flights.forgetAll();
+    if (newestFence(fences) > this.#droppedUpTo(uid)) this.#ofTable.add(uid);
+  }
+
+  forget(viewUid: number): void {
+    this.#parts.views.forget(viewUid);
+    this.#dropped.delete(viewUid);
+  }
+
+  /** Begins to erase what the view's fences hide; `onSwept` tells of the end. */
+  sweep(viewUid: number): void {
+    this.#ofStore.add(viewUid);
+  }
+
+  /** What is under way ends at its next step. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #droppedUpTo(viewUid: number): number {
+    return this.#dropped.get(viewUid) ?? 0;
+  }
+
+  #fenced(viewUid: number): LaneView | undefined {
+    return this.#isStopped ? undefined : this.#parts.views.find(viewUid);
+  }
+
+  async #dropHidden(viewUid: number): Promise<void> {
+    const { cache, pace } = this.#parts;
+    const { view, fences } = this.#fenced(viewUid) ?? {};
+    if (view === undefined || fences === undefined) return;
+    const scan = cache.removeWhere(view.slot, (bytes, keyStart, keyEnd, start, end) =>
+      fences.hides(bytes, start, end, bytes, keyStart, keyEnd),
+    );
+    const isOver = () => this.#fenced(viewUid) === undefined;
+    for (let began = pace.begin(); !scan.step(STEP_BUCKETS); began = pace.begin()) {
+      await pace.rest(began);
+      if (isOver()) return;
+    }
+    this.#dropped.set(viewUid, fences.newest);
+  }
+
+  async #erase(viewUid: number): Promise<void> {
+    const { walk, rest, onSwept, onError } = this.#parts;
+    for (;;) {
+      const known = this.#fenced(viewUid);
+      if (known?.fences === undefined) return;
+      try {
+        const erased = await walk.run(known, () => this.#fenced(viewUid) === undefined);
+        if (this.#fenced(viewUid) === undefined) return;
+        return onSwept(viewUid, known.fences.newest, erased);
+      } catch (error) {
+        onError(error);
+        await rest(AGAIN_MS);
+      }
+    }
+  }
+}
+
+/** Does one thing at a time for each that asks, once for all that ask before its turn. */
+class Turns {
+  readonly #work: (viewUid: number) => Promise<void>;
+  readonly #waiting = new Set<number>();
+  #isRunning = false;
+
+  constructor(work: (viewUid: number) => Promise<void>) {
+    this.#work = work;
+  }
+
+  add(viewUid: number): void {
+    this.#waiting.add(viewUid);
+    if (!this.#isRunning) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (const viewUid of this.#waiting) {
+      this.#waiting.delete(viewUid);
+      await this.#work(viewUid);
+    }
+    this.#isRunning = false;
+  }
+}
