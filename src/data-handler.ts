@@ -3,9 +3,11 @@ import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
 import { Leases } from './caches/leases.js';
+import type { LiveCaches } from './caches/live-caches.js';
 import { type Config, recordStoreOf } from './config.js';
 import { errorAnswers } from './front/answer-error.js';
 import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
+import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
 import type { Handler } from './front/front.js';
@@ -20,13 +22,14 @@ import type { TableHandle } from './l1/layout.js';
 import { TableReader } from './l1/table-reader.js';
 import type { Lanes } from './lanes/lanes.js';
 import { ColumnGatherer } from './lookup/column-gatherer.js';
+import { EntryStore } from './lookup/entry-store.js';
 import { LookupAnswer } from './lookup/lookup-answer-columns.js';
-import { RecordStore } from './lookup/record-store.js';
+import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
 import type { SharedOrigins } from './resolve/lane-worker-data.js';
 import { OriginFigures } from './resolve/origin-figures.js';
+import type { Fences } from './served-views.js';
 import type { Selector } from './views/fence.js';
-import type { FenceKeeper } from './views/fence-keeper.js';
 import type { ViewRegistry } from './views/registry.js';
 import type { View } from './views/schema.js';
 
@@ -39,8 +42,8 @@ export interface DataHandlerParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly views: ViewRegistry;
-  readonly fences: Pick<FenceKeeper, 'invalidate'>;
-  readonly definitions: readonly CacheDefinition[];
+  readonly fences: Fences;
+  readonly caches: LiveCaches;
   readonly origins: SharedOrigins;
 }
 
@@ -51,35 +54,33 @@ export interface DataPlane {
 }
 
 export function dataPlane(parts: DataHandlerParts): DataPlane {
-  const { config, log, table, lanes, views, fences, definitions, origins } = parts;
+  const { config, log, table, lanes, views, fences, caches, origins } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
-  const store = new RecordStore({
-    table: new TableReader(table, readerOfFront(config.lanes)),
-    lanes,
-    clock: systemClock,
-    deadlineMs: deadline,
-  });
+  const reader = new TableReader(table, readerOfFront(config.lanes));
+  const store = new EntryStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
-  const cachesByName = new Map(definitions.map(cache => [cache.name, cache]));
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   const isShared = recordStoreOf(config) !== 'lmdb';
-  const leases = new Leases({ definitions, leaseMs: config.leaseTime, clock: systemClock, isShared });
+  const leases = new Leases({
+    ...{ definitions: caches.all(), leaseMs: config.leaseTime },
+    ...{ clock: systemClock, isShared },
+  });
   const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
-  const figures = new OriginFigures(origins, systemClock);
+  const originFigures = new OriginFigures(origins, systemClock);
+  const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
+  const embeddings = new EmbeddingHandlers({ ...ofCache, scoring, lineBytesMax });
   const l1 = new Caches(table);
-  const fence = async (cache: CacheDefinition, selector: Selector) => {
-    const slot = viewOf(cache)?.slot;
-    const held = selector.kind === 'all' && slot !== undefined ? l1.figures(slot).entries : null;
-    await fences.invalidate(entryViewName(cache.name), selector);
-    return held;
-  };
+  const fence = ({ name }: CacheDefinition, selector: Selector) =>
+    fences.invalidate(entryViewName(name), selector);
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
-    const [ofLeases, origin] = [leases.figuresOf(cache), figures.of(cache)];
+    const [ofLeases, ofOrigin] = [leases.figuresOf(cache), originFigures.of(cache)];
+    const ofScoring = embeddings.figuresOf(cache);
     return {
       ...figuresOfView(l1, viewOf(cache)),
       ...(ofLeases && { leases: ofLeases }),
-      ...(origin && { origin }),
+      ...(ofOrigin && { origin: ofOrigin }),
+      ...(ofScoring && { scoring: ofScoring }),
     };
   };
   const handler = routesOf(
@@ -93,11 +94,12 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
       }),
       invalidate: invalidateHandlers(shared),
       ...viewHandlers({ views, bodyBytesMax, answerError }),
-      ...cacheHandlers({ definitions, figuresOf, bodyBytesMax, answerError }),
-      entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: figures.countNegativeHit }),
+      ...cacheHandlers({ caches, figuresOf, bodyBytesMax, answerError }),
+      ...embeddings.routes,
+      entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: originFigures.countNegativeHit }),
       ...entriesHandlers({ ...ofCache, fence }),
     },
-    { viewNamed: name => views.get(name), cacheNamed: name => cachesByName.get(name) },
+    { viewNamed: name => views.get(name), cacheNamed: name => caches.get(name) },
   );
   return { handler, endWaits: () => leases.close() };
 }

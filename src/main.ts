@@ -8,13 +8,15 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
 import { HeadraceError } from './base/errors.js';
-import { CACHE_LIMITS } from './caches/definition.js';
+import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
+import { LiveCaches } from './caches/live-caches.js';
 import { type Config, recordStoreOf } from './config.js';
-import { dataPlane, LOOKUP_ANSWERS } from './data-handler.js';
+import { type DataHandlerParts, dataPlane, LOOKUP_ANSWERS } from './data-handler.js';
 import { adminHandler, type Readiness } from './front/admin.js';
 import type { Front, FrontLimits } from './front/front.js';
 import { openFront } from './front/open-front.js';
+import { switchHandler } from './front/switch-handlers.js';
 import { Caches } from './l1/caches.js';
 import { releaseLane } from './l1/lane-owner.js';
 import { createTable, shapeOf, type TableHandle } from './l1/layout.js';
@@ -27,6 +29,8 @@ import type { LaneWorkerData, SharedOrigins, SharedStores } from './resolve/lane
 import { sharedOrigins } from './resolve/origin-figures.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
 import { type ServedViews, servedViews } from './served-views.js';
+import { closed, drained } from './shutdown.js';
+import type { ThreadOwner } from './store/thread-owner.js';
 import { DataDirError, lockDataDir } from './tiers/data-dir-lock.js';
 import { copyEras } from './tiers/lmdb-copy.js';
 import { firstRefresh } from './views/refresher.js';
@@ -96,24 +100,12 @@ export async function serve(config: Config): Promise<void> {
 export async function startServer(config: Config, log: Log, laneWorker: URL = LANE_WORKER): Promise<Server> {
   const closers: (() => Promise<void> | void)[] = [];
   let readiness: Readiness = 'starting';
+  const engine = await openEngine(config, log, { laneWorker });
+  closers.push(() => engine.close());
   try {
-    const definitions = readDefinitionsFile(config.configFile);
-    closers.push(await lockDataDir(config.dataDir));
-    const table = createL1(config, slotsOf(config.viewsMax, definitions.length));
-    let served: ServedViews | undefined;
-    const warming = warmingProgress(config, log);
-    const origins = sharedOrigins(definitions);
-    const onEvent = (event: LaneEvent) => served?.take(event);
-    const lanes = await openLanes(config, table, origins, laneWorker, { log, warming, onEvent });
-    closers.push(() => lanes.close());
-    served = servedViews({ config, definitions, table, lanes, log });
-    closers.push(served.close);
-    const { views, fences, refresh } = served;
-    await openViews(views);
-    // A store that is away does not keep a server from starting that remembers its views.
-    await views.declareBuiltIn().catch(refresh);
-    const parts = { config, log, table, lanes, views, fences, definitions, origins };
-    const { handler, endWaits } = dataPlane(parts);
+    const { lanes, warming } = engine;
+    const caches = new LiveCaches(engine.definitions);
+    const { handler, endWaits } = dataPlane({ config, log, ...engine, caches });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
@@ -127,6 +119,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
             key: config.adminKey,
             readiness: () => readiness,
             warming: () => warming.current,
+            switches: switchHandler({ caches, log }),
           }),
           onError,
         },
@@ -156,13 +149,60 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     return { port: data.port, adminPort: admin.port, stop };
   } catch (error) {
     for (const close of closers.reverse()) await close();
+    throw error;
+  }
+}
+
+/** What answers, whoever asks: all of a server but its ports. */
+export interface Engine extends Omit<DataHandlerParts, 'config' | 'log' | 'caches'> {
+  readonly definitions: readonly CacheDefinition[];
+  readonly warming: WarmingProgress;
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  /** The lanes' thread; tests give their own. */
+  readonly laneWorker?: URL;
+  /** Threads that read the table beside the one that opens it. */
+  readonly threads?: ThreadOwner;
+}
+
+/** @throws StartError */
+export async function openEngine(
+  config: Config,
+  log: Log,
+  { laneWorker = LANE_WORKER, threads }: EngineOptions = {},
+): Promise<Engine> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const definitions = readDefinitionsFile(config.configFile);
+    closers.push(await lockDataDir(config.dataDir));
+    const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
+    let served: ServedViews | undefined;
+    const warming = warmingProgress(config, log);
+    const origins = sharedOrigins(definitions);
+    const onEvent = (event: LaneEvent) => served?.take(event);
+    const lanes = await openLanes(config, table, origins, laneWorker, { log, warming, onEvent });
+    closers.push(() => lanes.close());
+    served = servedViews({ config, definitions, table, lanes, log, threads });
+    closers.push(served.close);
+    const { views, fences, refresh } = served;
+    await openViews(views);
+    // A store that is away does not keep a server from starting that remembers its views.
+    await views.declareBuiltIn().catch(refresh);
+    return { definitions, table, lanes, views, fences, origins, warming, close };
+  } catch (error) {
+    await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
     throw isTold ? new StartError(error.message) : error;
   }
 }
 
 /** @param slots for the views of clients and the built-in ones. */
-function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): TableHandle {
+function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number, threads = 0): TableHandle {
   const seed = randomBytes(16);
   const hashKey = new Int32Array(seed.buffer.slice(seed.byteOffset, seed.byteOffset + 16));
   try {
@@ -171,6 +211,7 @@ function createL1({ l1Bytes, l1RecordBytes, lanes }: Config, slots: number): Tab
       recordBytes: l1RecordBytes,
       lanes,
       caches: slots,
+      readers: lanes + 1 + threads,
       buffers: LOOKUP_ANSWERS,
     });
     return createTable(shape, { nowMs: Date.now(), hashKey });
@@ -318,27 +359,4 @@ async function listen(
         : `the ${what} port ${host}:${port} cannot be opened: ${reason}`,
     );
   }
-}
-
-/** Closes in the reverse order of opening. What hangs is left behind: everything acknowledged is on disk. */
-async function closed(closers: (() => Promise<void> | void)[], withinMs: number, log: Log): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>(resolve => {
-    timer = setTimeout(() => resolve('the shutdown timeout passed while closing'), withinMs);
-  });
-  const all = (async () => {
-    for (const close of closers.reverse()) await close();
-    return '';
-  })();
-  const problem = await Promise.race([all, late]);
-  clearTimeout(timer);
-  if (problem !== '') log.warn(problem);
-}
-
-/** Waits for the requests in flight, bounded: those that are left then are cut off. */
-async function drained(front: Front, deadline: number, log: Log): Promise<void> {
-  while (front.pending > 0 && performance.now() < deadline)
-    await new Promise(resolve => setTimeout(resolve, 5));
-  if (front.pending > 0)
-    log.warn({ pending: front.pending }, 'requests were cut off by the shutdown timeout');
 }

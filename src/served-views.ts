@@ -9,6 +9,8 @@ import type { LaneEvent } from './lanes/lane-event.js';
 import type { Lanes } from './lanes/lanes.js';
 import { shareL1 } from './lookup/l1-shares.js';
 import type { Log } from './observe/log.js';
+import type { ThreadOwner } from './store/thread-owner.js';
+import type { Selector } from './views/fence.js';
 import { FenceKeeper, type FenceTimes } from './views/fence-keeper.js';
 import { refresher } from './views/refresher.js';
 import { ViewRegistry } from './views/registry.js';
@@ -19,12 +21,23 @@ export interface ServedViewsParts {
   readonly table: TableHandle;
   readonly lanes: Lanes;
   readonly log: Log;
+  /** Threads that read the table beside this one and the lanes. */
+  readonly threads: ThreadOwner | undefined;
+}
+
+export interface Fences {
+  /**
+   * Hides what is meant in a built-in view: when this resolves, from every read, in every thread. Resolves to how many
+   * entries memory held, of `all`; of others that is not known. @throws HeadraceError as `FenceKeeper.invalidate`, or
+   * `unavailable` when a thread that joined does not answer: it may show then what all others hide, for a while.
+   */
+  invalidate(name: string, selector: Selector): Promise<number | null>;
 }
 
 export interface ServedViews {
   /** Empty; `refresh` fills it. */
   readonly views: ViewRegistry;
-  readonly fences: Pick<FenceKeeper, 'invalidate'>;
+  readonly fences: Fences;
   /** Has the catalog read again, when others may have changed it. */
   readonly refresh: () => void;
   /** What a lane says that is about views and fences. */
@@ -33,11 +46,12 @@ export interface ServedViews {
 }
 
 /** Where nobody tells of changes, others look once a second. What another server made, that one erases first. */
-const TIMES_SHARED: FenceTimes = { openMsMin: 3_000, foreignMs: 30_000, waitMs: 5_000 };
+const TIMES_SHARED: FenceTimes = { openMsMin: 3_000, foreignMs: 120_000, waitMs: 5_000 };
 /** What is found at the start was made by this server, when it ran before. */
 const TIMES_ALONE: FenceTimes = { openMsMin: 0, foreignMs: 0, waitMs: 5_000 };
 
-export function servedViews({ config, definitions, table, lanes, log }: ServedViewsParts): ServedViews {
+export function servedViews(parts: ServedViewsParts): ServedViews {
+  const { config, definitions, table, lanes, log, threads } = parts;
   const caches = new Caches(table);
   const views: ViewRegistry = new ViewRegistry({
     viewsMax: config.viewsMax,
@@ -49,13 +63,20 @@ export function servedViews({ config, definitions, table, lanes, log }: ServedVi
     declare: view => lanes.declare(view),
     forget: async view => {
       await lanes.forget(view);
+      await threads?.forgotten();
       caches.raiseEpoch(view.slot);
     },
-    changed: () => shareL1(caches, views.all(), caches.slots),
-    fenced: view => fences.see(view),
+    changed: () => {
+      shareL1(caches, views.all(), caches.slots);
+      threads?.viewsChanged();
+    },
+    fenced: view => {
+      keeper.see(view);
+      threads?.fencesChanged(view);
+    },
   });
   const isAlone = config.redisUrl === '' && config.mongodbUrl === '';
-  const fences = new FenceKeeper({
+  const keeper = new FenceKeeper({
     views,
     lanes: lanes.count,
     sweep: (lane, viewUid) => lanes.sweep(lane, viewUid),
@@ -72,16 +93,24 @@ export function servedViews({ config, definitions, table, lanes, log }: ServedVi
   const { refresh, stop } = refresher(views, log);
   return {
     views,
-    fences,
+    fences: {
+      async invalidate(name, selector) {
+        const slot = views.builtIn(name)?.slot;
+        const held = selector.kind === 'all' && slot !== undefined ? caches.figures(slot).entries : null;
+        await keeper.invalidate(name, selector);
+        await threads?.confirmed();
+        return held;
+      },
+    },
     refresh,
     take(event) {
       if (event.kind === 'views-changed') refresh();
-      else if (event.kind === 'swept') fences.swept(event.lane, event.viewUid, event.upTo, event.erased);
-      else if (event.kind === 'restarted') fences.restarted(event.lane);
+      else if (event.kind === 'swept') keeper.swept(event.lane, event.viewUid, event.upTo, event.erased);
+      else if (event.kind === 'restarted') keeper.restarted(event.lane);
     },
     close() {
       stop();
-      fences.close();
+      keeper.close();
     },
   };
 }

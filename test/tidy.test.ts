@@ -12,6 +12,8 @@ const FUNCTION_LINES_MAX = 70;
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   front: ['lookup', 'caches', 'views', 'observe', 'base'],
   cli: ['tiers', 'caches', 'base'],
+  client: ['caches', 'views', 'base'],
+  store: ['client', 'lookup', 'l1', 'lanes', 'caches', 'views', 'base'],
   lookup: ['l1', 'lanes', 'caches', 'views', 'observe', 'base'],
   lanes: ['l1', 'caches', 'views', 'observe', 'base'],
   resolve: ['tiers', 'l1', 'lanes', 'caches', 'views', 'observe', 'base'],
@@ -25,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where the threads, the commands and the WebAssembly start: nobody imports these. */
 const ROOTS =
-  /^(src\/cli\.ts|src\/(l1|lookup)\/wasm\/(reader|gather)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
+  /^(src\/cli\.ts|src\/(l1|lookup|caches\/embeddings)\/wasm\/(reader|gather|score)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
 
 interface Source {
   readonly path: string;

@@ -2,6 +2,8 @@
 import { assert } from '../src/base/assert.js';
 import type { Clock } from '../src/base/clock.js';
 import { type OriginTarget, parseOriginPlace } from '../src/base/origin-url.js';
+import type { CacheDefinition } from '../src/caches/definition.js';
+import { storedEntry } from '../src/caches/embeddings/stored-entry.js';
 import { entryViewName } from '../src/caches/entry-view.js';
 import type { OriginDefinition } from '../src/caches/origin-definition.js';
 import { OriginCounters } from '../src/observe/origin-counters.js';
@@ -10,6 +12,7 @@ import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { GuardedOrigin } from '../src/resolve/origin-guard.js';
 import type { OriginCache } from '../src/resolve/read-through.js';
 import { ORIGIN_DEFAULTS, Origin } from '../src/tiers/origin.js';
+import type { OriginValue } from '../src/tiers/origin-value.js';
 import type { LaneTiersOptions } from './lane-store.js';
 
 export interface LaneOrigins {
@@ -44,7 +47,9 @@ export function openOrigins(
     });
     const { bytesMax } = definition.origin;
     const pools = originsOf(definition.origin);
-    const origin = new GuardedOrigin({ name, ...pools, breaker, counters, clock, questionMsMax, bytesMax });
+    const keptOf = (value: OriginValue) => keptValue(definition, value);
+    const limits = { questionMsMax, bytesMax };
+    const origin = new GuardedOrigin({ name, ...pools, breaker, counters, clock, ...limits, keptOf });
     return [{ definition, origin, counters }];
   });
   return {
@@ -53,6 +58,13 @@ export function openOrigins(
       await Promise.all(opened.map(({ origin }) => origin.close()));
     },
   };
+}
+
+/** Of a cache of embeddings, the vector as it is stored, whose ETag is not that of the origin's bytes. */
+function keptValue(definition: CacheDefinition, value: OriginValue): OriginValue {
+  if (definition.embedding === undefined) return value;
+  const { head, payload } = storedEntry(definition, value, value.payload);
+  return { ...head, payload, etag: '' };
 }
 
 function originsOf(definition: OriginDefinition): { readonly single: Origin; readonly several: Origin } {

@@ -8,8 +8,10 @@ import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { assert } from '../src/base/assert.js';
 import { HybridClock, systemClock } from '../src/base/clock.js';
 import { HeadraceError } from '../src/base/errors.js';
+import type { Tier } from '../src/base/tier.js';
 import { Caches } from '../src/l1/caches.js';
 import { claimLane } from '../src/l1/lane-owner.js';
+import { TableReader } from '../src/l1/table-reader.js';
 import { TableWriter } from '../src/l1/table-writer.js';
 import {
   failureOf,
@@ -32,11 +34,12 @@ import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.j
 import { NegativeEntries } from '../src/resolve/negative-entries.js';
 import { OriginFlights } from '../src/resolve/origin-flights.js';
 import { Pace } from '../src/resolve/pace.js';
-import { ReadResolver, type ReadResolverParts } from '../src/resolve/read-resolver.js';
+import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { type Outcome, ReadThrough } from '../src/resolve/read-through.js';
 import { RecordInspector } from '../src/resolve/record-inspector.js';
 import { RecordWriter } from '../src/resolve/record-writer.js';
 import { Review } from '../src/resolve/review.js';
+import { ScoreResolver } from '../src/resolve/score-resolver.js';
 import { SingleFlight } from '../src/resolve/single-flight.js';
 import { StoreWalk, type StoreWalkParts } from '../src/resolve/store-walk.js';
 import { Sweeper, type SweeperParts } from '../src/resolve/sweeper.js';
@@ -87,7 +90,7 @@ async function open(
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
   const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
-  const { catalog, copies, levels } = tiers;
+  const { catalog, copies } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
@@ -102,17 +105,18 @@ async function open(
     review: () => void review.run(),
   });
   const amends = amendsOf(tiers, inspector);
-  const chain = openChain(tiers, amends, { views, coherence, inspector });
+  const chain = chainOf(tiers, { views, coherence, inspector, amends });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
+  // The scratch is this thread's, and nobody holds on to what is in it.
+  const table = new TableReader(data.table, lane);
+  const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
-  const record = levels.at(-1)?.tier;
-  assert(record !== undefined, 'there is a store of record');
+  const record = storeOfRecord(tiers);
   const versions = new HybridClock(clock);
   // Where no other server can give leases, those of the front are all there are.
   const leases = record.replace && new EntryLeases({ ...parts, versions, record });
-  const { tombstoneTtlMs } = data;
-  const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs });
+  const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
@@ -142,7 +146,7 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, eraser, sweeper, through, flights, pause: nextTurn, close },
+    ...{ catalog, reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
 }
@@ -180,22 +184,6 @@ function openCoherence(
   return { coherence, negative };
 }
 
-function openChain(
-  { levels, copies }: LaneTiers,
-  amends: Amends | undefined,
-  { views, coherence, inspector }: Pick<ReadResolverParts, 'views' | 'coherence' | 'inspector'>,
-): TierChain {
-  return new TierChain(levels, inspector, {
-    mayCopy: () => coherence.isWhole,
-    isHidden: (key, value) => views.isHidden(key, value),
-    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
-    onMissed: (tier, keys) => {
-      if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
-      else amends?.owe(keys);
-    },
-  });
-}
-
 function openSweeper(
   { table, tombstoneTtlMs }: LaneWorkerData,
   parts: Omit<StoreWalkParts, 'pace' | 'tombstoneTtlMs'> & Pick<SweeperParts, 'views' | 'flights'>,
@@ -216,6 +204,34 @@ function openSweeper(
 
 function restUnref(ms: number): Promise<void> {
   return rest(ms, undefined, { ref: false });
+}
+
+interface ChainParts {
+  readonly views: LaneViews;
+  readonly coherence: Coherence;
+  readonly inspector: RecordInspector;
+  readonly amends: Amends | undefined;
+}
+
+function chainOf(
+  { levels, copies }: LaneTiers,
+  { views, coherence, inspector, amends }: ChainParts,
+): TierChain {
+  return new TierChain(levels, inspector, {
+    mayCopy: () => coherence.isWhole,
+    isHidden: (key, value) => views.isHidden(key, value),
+    isMissed: (tier, key) => tier === 'redis' && amends?.owes(key) === true,
+    onMissed: (tier, keys) => {
+      if (tier === 'lmdb') copies?.deleteMany(keys).catch(() => copies.newEra());
+      else amends?.owe(keys);
+    },
+  });
+}
+
+function storeOfRecord({ levels }: LaneTiers): Tier {
+  const record = levels.at(-1)?.tier;
+  assert(record !== undefined, 'there is a store of record');
+  return record;
 }
 
 /** Where a cache that others read stands above the store of record. */

@@ -30,6 +30,8 @@ const PROBLEMS = {
   'invalid-view': { status: 422, title: 'The view is not valid' },
   'invalid-lookup': { status: 422, title: 'The lookup is not valid' },
   'invalid-invalidation': { status: 422, title: 'The invalidation is not valid' },
+  'invalid-vector': { status: 422, title: 'The vector does not fit the cache' },
+  'invalid-score': { status: 422, title: 'The request for scores is not valid' },
   'invalid-key': { status: 422, title: 'The parts of the key are not valid' },
   'too-many-views': { status: 429, title: 'The limit of views is reached' },
   'headers-too-large': { status: 431, title: 'The headers are larger than the limit' },

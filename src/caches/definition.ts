@@ -6,6 +6,7 @@
  * for `staleWhileRevalidateMs`, and while its origin fails for `staleIfErrorMs`; each begins where the ttl ends.
  */
 import type { EvictionPolicy } from '../views/schema.js';
+import type { EmbeddingFormat } from './embeddings/embedding.js';
 import type { OriginDefinition } from './origin-definition.js';
 
 export interface CacheDefinition {
@@ -25,6 +26,8 @@ export interface CacheDefinition {
   readonly tagsMax: number;
   /** Put before each key in every tier. */
   readonly prefix: string;
+  /** What its entries are, when they are vectors; undefined: bytes of any kind. */
+  readonly embedding: EmbeddingFormat | undefined;
   /** Asked for what no tier has; undefined: only clients put entries. */
   readonly origin: OriginDefinition | undefined;
 }
@@ -62,6 +65,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   compressAbove: 1024,
   tagsMax: CACHE_LIMITS.tags,
   prefix: '',
+  embedding: undefined,
   origin: undefined,
 };
 
@@ -77,7 +81,7 @@ export const CACHES_STANDARD: readonly CacheDefinition[] = [
   cache('fingerprints', { ttlMs: 10 * MINUTE }),
   cache('plans', { ttlMs: 30 * MINUTE, staleWhileRevalidateMs: 5 * MINUTE }),
   cache('rankingConfig', { ttlMs: DAY, staleWhileRevalidateMs: HOUR, staleIfErrorMs: 7 * DAY }),
-  // The same text has the same vector, and vectors do not compress.
+  // The same text has the same vector, and vectors do not compress. How many numbers they have is the model's to say.
   cache('embeddings', {
     ttlMs: 7 * DAY,
     staleWhileRevalidateMs: DAY,

@@ -16,6 +16,10 @@ import { duration, plainObject, problemsOf, size } from '../base/zod-json.js';
 import { EVICTION_POLICIES } from '../views/schema.js';
 import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
 import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
+import { type EmbeddingFormat, METRIC_STANDARD } from './embeddings/embedding.js';
+import { PACKINGS } from './embeddings/packing.js';
+import { METRICS } from './embeddings/top-k.js';
+import { DIMENSIONS_MAX } from './embeddings/wasm/places.js';
 import { LEASE_LIMITS } from './lease-room.js';
 import { ORIGIN, originJson } from './origin-definition.js';
 
@@ -50,8 +54,17 @@ const CACHE = z.strictObject({
   compressAbove: size(CACHE_LIMITS.compressAboveMin, CACHE_LIMITS.compressAboveMax).optional(),
   tagsMax: z.int().min(0).max(CACHE_LIMITS.tags).optional(),
   prefix: PREFIX.optional(),
+  embedding: z
+    .strictObject({
+      dimensions: z.int().min(1).max(DIMENSIONS_MAX),
+      storage: z.enum(PACKINGS).optional(),
+      metric: z.enum(METRICS).optional(),
+    })
+    .optional(),
   origin: ORIGIN.optional(),
 });
+
+type EmbeddingOptions = NonNullable<z.infer<typeof CACHE>['embedding']>;
 
 /** A Map, as any name that the file may have would be none of an object's own. */
 const FILE = z.strictObject({ caches: z.map(z.string(), CACHE.nullable()).optional() });
@@ -91,7 +104,7 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { l1Bytes, eviction, leaseMs, origin } = definition;
+  const { embedding, l1Bytes, eviction, leaseMs, origin } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
@@ -103,6 +116,7 @@ export function definitionJson(definition: CacheDefinition): Readonly<Record<str
     compressAbove: formatBytes(definition.compressAbove),
     tagsMax: definition.tagsMax,
     prefix: definition.prefix,
+    ...(embedding === undefined ? {} : { embedding: shownEmbedding(embedding) }),
     ...(origin === undefined ? {} : { origin: originJson(origin) }),
   };
 }
@@ -121,8 +135,17 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     compressAbove: options.compressAbove ?? cache.compressAbove,
     tagsMax: options.tagsMax ?? cache.tagsMax,
     prefix: options.prefix ?? cache.prefix,
+    embedding: options.embedding === undefined ? cache.embedding : embeddingOf(options.embedding),
     origin: options.origin ?? cache.origin,
   };
+}
+
+function embeddingOf({ dimensions, storage, metric }: EmbeddingOptions): EmbeddingFormat {
+  return { dimensions, packing: storage ?? 'float32', metric: metric ?? METRIC_STANDARD };
+}
+
+function shownEmbedding({ dimensions, packing, metric }: EmbeddingFormat): EmbeddingOptions {
+  return { dimensions, storage: packing, metric };
 }
 
 function cacheNameProblem(name: string): string | undefined {

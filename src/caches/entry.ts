@@ -141,6 +141,15 @@ export class EntryReader {
   get payload(): Uint8Array {
     return this.#record.bytes(0) ?? NO_BYTES;
   }
+
+  /** What of the payload is behind its first four bytes, where it lies; `undefined` unless these are the word. */
+  payloadBehind(word: number): Uint8Array | undefined {
+    const record = this.#record;
+    if (!record.locateBytes(0) || record.length < 4) return undefined;
+    const { data, at, length } = record;
+    if (data.getUint32(at, true) !== word) return undefined;
+    return new Uint8Array(data.buffer, at + 4, length - 4);
+  }
 }
 
 const NO_BYTES = new Uint8Array(0);

@@ -1,8 +1,9 @@
 /** The control plane: what the admin port answers. `/livez` and `/readyz` are open, all else asks for the admin key. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { problemOf } from '../base/errors.js';
+import { JSON_TYPE } from '../base/media.js';
 import type { Exchange, Handler } from './front.js';
-import { JSON_TYPE } from './media.js';
+import { SWITCH_PATH } from './switch-handlers.js';
 
 export type Readiness = 'starting' | 'ready' | 'draining';
 
@@ -12,12 +13,14 @@ export interface AdminOptions {
   readonly readiness: () => Readiness;
   /** How many of the keys that were hot before the start are read; `undefined` when that is not under way. */
   readonly warming: () => { readonly done: number; readonly of: number } | undefined;
+  /** Answers what begins with `SWITCH_PATH`. */
+  readonly switches: (exchange: Exchange) => void;
 }
 
 const ANSWER = ['content-type', JSON_TYPE, 'cache-control', 'no-store'] as const;
 const READING = ['GET', 'HEAD'];
 
-export function adminHandler({ key, readiness, warming }: AdminOptions): Handler {
+export function adminHandler({ key, readiness, warming, switches }: AdminOptions): Handler {
   const paths: Readonly<Record<string, (exchange: Exchange) => void>> = {
     '/livez': exchange => exchange.respond(200, ANSWER, '{"status":"live"}'),
     '/readyz': exchange => {
@@ -33,6 +36,7 @@ export function adminHandler({ key, readiness, warming }: AdminOptions): Handler
     const answer = Object.hasOwn(paths, exchange.path) ? paths[exchange.path] : undefined;
     if (answer === undefined) {
       if (!isAuthorised(exchange, key)) return refuse(exchange);
+      if (exchange.path.startsWith(SWITCH_PATH)) return switches(exchange);
       return exchange.fail(problemOf('not-found', `there is nothing at ${exchange.path.slice(0, 200)}`));
     }
     if (!READING.includes(exchange.method)) {

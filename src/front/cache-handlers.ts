@@ -1,16 +1,18 @@
 /** `/v1/caches`: the named caches there are, what each is told, and the canonical keys of their entries. */
 import { JsonReader } from '../base/json.js';
 import { type JsonValue, readText } from '../base/json-value.js';
+import { JSON_TYPE } from '../base/media.js';
 import { plainObject } from '../base/zod-json.js';
 import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
+import type { LiveCaches } from '../caches/live-caches.js';
 import { withoutQueries } from '../caches/origin-definition.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
+import type { ScoringFigures } from './embedding-handlers.js';
 import type { Exchange, Headers } from './front.js';
-import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 /** Without what is not known now. */
@@ -23,10 +25,12 @@ export interface CacheFigures {
   readonly leases?: Readonly<Record<string, number>>;
   /** What became of the questions to its origin. */
   readonly origin?: Readonly<Record<string, unknown>>;
+  /** What was asked of a cache of embeddings. */
+  readonly scoring?: ScoringFigures;
 }
 
 export interface CacheHandlerOptions {
-  readonly definitions: readonly CacheDefinition[];
+  readonly caches: LiveCaches;
   readonly figuresOf: (cache: CacheDefinition) => CacheFigures;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
@@ -36,7 +40,7 @@ const READ: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 const MADE: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function cacheHandlers({
-  definitions,
+  caches,
   figuresOf,
   bodyBytesMax,
   answerError,
@@ -49,7 +53,7 @@ export function cacheHandlers({
   }
 
   function list(exchange: Exchange): void {
-    exchange.respond(200, READ, JSON.stringify({ caches: definitions.map(shownCache) }));
+    exchange.respond(200, READ, JSON.stringify({ caches: caches.all().map(shownCache) }));
   }
 
   function show(exchange: Exchange, cache: CacheDefinition): void {

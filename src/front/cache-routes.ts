@@ -11,26 +11,36 @@ type OnEntry = (exchange: Exchange, cache: CacheDefinition, key: string) => void
 export interface CacheRouteHandlers {
   readonly entry: Readonly<Record<string, OnEntry>>;
   readonly entryBatch: Readonly<Record<string, OnCache>>;
+  readonly entryLoad: Readonly<Record<string, OnCache>>;
   readonly entryInvalidation: Readonly<Record<string, OnCache>>;
   readonly cacheKey: Readonly<Record<string, OnCache>>;
   readonly cache: Readonly<Record<string, OnCache>>;
+  readonly score: Readonly<Record<string, OnCache>>;
 }
 
 export const CACHE_PREFIX = '/v1/caches/';
+export const EMBEDDING_PREFIX = '/v1/embeddings/';
 
 /** Behind a cache's name. */
-const KINDS: ReadonlyMap<string, Exclude<keyof CacheRouteHandlers, 'entry'>> = new Map([
+const KINDS: ReadonlyMap<string, Exclude<keyof CacheRouteHandlers, 'entry' | 'score'>> = new Map([
   ['', 'cache'],
   ['/key', 'cacheKey'],
+  ['/entries', 'entryLoad'],
   ['/entries:batchGet', 'entryBatch'],
   ['/invalidate', 'entryInvalidation'],
 ]);
 
-/** Answers a request whose path begins with `CACHE_PREFIX`. */
+export interface CacheRoutes {
+  /** Answers a request whose path begins with `CACHE_PREFIX`. */
+  onCache(exchange: Exchange, path: string): void;
+  /** The same with `EMBEDDING_PREFIX`. */
+  onEmbedding(exchange: Exchange, path: string): void;
+}
+
 export function cacheRoutesOf(
   handlers: CacheRouteHandlers,
   cacheNamed: (name: string) => CacheDefinition | undefined,
-): (exchange: Exchange, path: string) => void {
+): CacheRoutes {
   const entryMethods = allowed(handlers.entry);
 
   function known(name: string): CacheDefinition {
@@ -39,7 +49,7 @@ export function cacheRoutesOf(
     return cache;
   }
 
-  return (exchange, path) => {
+  function onCache(exchange: Exchange, path: string): void {
     const slash = path.indexOf('/', CACHE_PREFIX.length);
     const end = slash < 0 ? path.length : slash;
     const name = decode(path.slice(CACHE_PREFIX.length, end));
@@ -56,5 +66,16 @@ export function cacheRoutesOf(
     if (handler === undefined) return refuse(exchange, allowed(handlers[kind]));
     refuseQuery(exchange);
     return handler(exchange, known(name));
-  };
+  }
+
+  function onEmbedding(exchange: Exchange, path: string): void {
+    const end = path.indexOf('/', EMBEDDING_PREFIX.length);
+    if (end < 0 || path.slice(end) !== '/score') return unknownPath(exchange);
+    const handler = handlerOf(handlers.score, exchange.method);
+    if (handler === undefined) return refuse(exchange, allowed(handlers.score));
+    refuseQuery(exchange);
+    return handler(exchange, known(decode(path.slice(EMBEDDING_PREFIX.length, end))));
+  }
+
+  return { onCache, onEmbedding };
 }

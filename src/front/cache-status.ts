@@ -1,6 +1,6 @@
 /** `Cache-Status` (RFC 9211): where an answer came from, and for how long it stays fresh. */
 import type { Problem } from '../base/errors.js';
-import type { Through } from '../lookup/record-store.js';
+import type { Through } from '../lookup/entry-store.js';
 import type { Headers } from './front.js';
 
 const PROBLEM_PREFIX = 'urn:headrace:problem:';
@@ -10,8 +10,10 @@ export const FORWARDED: Headers = ['cache-status', 'headrace; fwd=method'];
 /** The same of an entry of a cache, which keeps it or, being switched off, does not. */
 export const STORED: Headers = ['cache-status', 'headrace; fwd=method; stored'];
 export const UNSTORED: Headers = ['cache-status', 'headrace; fwd=method; stored=?0'];
+/** Of a cache that keeps nothing. */
+export const SWITCHED_OFF = 'headrace; fwd=bypass';
 /** The list of views and their definitions, which are not cached. */
-export const BYPASSED: Headers = ['cache-status', 'headrace; fwd=bypass'];
+export const BYPASSED: Headers = ['cache-status', SWITCHED_OFF];
 
 /** Of a problem that came about before anything was looked for; what came of a read says more, and says it itself. */
 export function problemStatus({ type }: Problem): Headers {
@@ -33,7 +35,7 @@ export type Forward = 'miss' | 'stale' | 'bypass';
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';
   readonly failed = 'headrace; fwd=miss; detail=unavailable';
-  // Equal to no number of seconds, of stale entries' either.
+  /** No number: what is stale has seconds below 0. */
   #seconds = Number.NaN;
   #hit = '';
 

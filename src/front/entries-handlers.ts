@@ -1,24 +1,26 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
+
+import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from '../base/media.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import { entryId, ofEntryIds } from '../caches/entry-id.js';
 import type { LeaseTable } from '../caches/lease-table.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
-import type { RecordStore } from '../lookup/record-store.js';
+import type { EntryStore } from '../lookup/entry-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
-import type { Invalidation, Selector } from '../views/fence.js';
+import type { Selector } from '../views/fence.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { BYPASSED, CacheStatus, FORWARDED } from './cache-status.js';
-import { entryId, notReady } from './entry-handlers.js';
+import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
+import { notReady } from './entry-handlers.js';
 import { wasEmptied } from './entry-origins.js';
 import type { Exchange, Headers } from './front.js';
 import { voidLeases } from './lease-voiding.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
-import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface EntriesHandlerOptions {
-  readonly store: RecordStore;
+  readonly store: EntryStore;
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** Hides what is meant from every read, until it is erased; of all, how many entries memory held. */
   readonly fence: (cache: CacheDefinition, selector: Selector) => Promise<number | null>;
@@ -27,39 +29,43 @@ export interface EntriesHandlerOptions {
   readonly answerError: AnswerError;
 }
 
+const { failed } = new CacheStatus();
 const INVALIDATED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 const THROUGH = 'headrace; fwd=partial; detail=origin';
 const THROUGH_OFF = 'headrace; fwd=bypass; detail=origin';
-const SWITCHED_OFF: Headers = ['content-type', JSON_TYPE, ...BYPASSED];
 
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
   const { bodyBytesMax, answerError, store, viewOf, leasesOf, fence } = options;
   const writer = new JsonWriter();
-  const failed = new CacheStatus().failed;
 
-  async function batch(kept: Exchange, cache: CacheDefinition, body: Uint8Array): Promise<void> {
+  async function batch(
+    kept: Exchange,
+    cache: CacheDefinition,
+    body: Uint8Array,
+    asBytes: boolean,
+  ): Promise<void> {
     const keys = readEntryBatch(body);
     const ids = keys.map(key => entryId(cache, key));
     const view = viewOf(cache);
     const isUnknown = view === undefined && (cache.enabled || cache.origin !== undefined);
-    const entries = new EntryBatch(keys.length, isUnknown ? 'UNAVAILABLE' : 'NOT_FOUND');
-    let headers = SWITCHED_OFF;
+    const entries = new EntryBatch(keys.length, cache.embedding, isUnknown ? 'UNAVAILABLE' : 'NOT_FOUND');
+    let status = SWITCHED_OFF;
     if (cache.enabled) {
       const misses = view === undefined ? undefined : await store.lookup(view, ids, entries);
-      const status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
-      headers = ['content-type', JSON_TYPE, 'cache-status', status];
+      status = view === undefined ? failed : misses === undefined ? ALL_HITS : missStatus(misses);
     }
     const isThrough = cache.origin !== undefined && (await readThrough(options, cache, ids, entries));
-    if (isThrough)
-      headers = ['content-type', JSON_TYPE, 'cache-status', cache.enabled ? THROUGH : THROUGH_OFF];
-    kept.respond(200, headers, entries.json(writer, cache.name, keys, store.now()));
+    if (isThrough) status = cache.enabled ? THROUGH : THROUGH_OFF;
+    const nowMs = store.now();
+    const answer = asBytes ? entries.matrix(nowMs) : entries.json(writer, cache.name, keys, nowMs);
+    kept.respond(200, ['content-type', asBytes ? BYTES_TYPE : JSON_TYPE, 'cache-status', status], answer);
   }
 
   /** How many entries there were, where that is known. */
   async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number | null> {
-    const what = ofCache(cache, readInvalidation(body));
+    const what = ofEntryIds(cache, readInvalidation(body));
     const view = viewOf(cache);
     if (view === undefined) throw notReady(cache);
     await voidLeases(leasesOf(cache), what);
@@ -69,8 +75,9 @@ export function entriesHandlers(
   return {
     entryBatch: {
       POST(exchange, cache) {
+        const asBytes = cache.embedding !== undefined && areBytesAccepted(exchange.header('accept'));
         exchange.readBody(bodyBytesMax, (body, kept) => {
-          batch(kept, cache, body).catch(error => answerError(kept, error));
+          batch(kept, cache, body, asBytes).catch(error => answerError(kept, error));
         });
       },
     },
@@ -105,19 +112,10 @@ async function readThrough(
   const idAt = (place: number) => ids[place] as string;
   for (const place of stale) store.refresh(view, idAt(place), nowMs);
   if (missing.length === 0) return false;
-  const found = await store.readThrough(view, missing.map(idAt));
+  const found = await store.readThrough(view, missing.map(idAt), cache.enabled);
   missing.forEach((place, index) => {
     const through = found[index];
     if (through !== undefined) entries.through(place, through);
   });
   return true;
-}
-
-/** What the cache's keys are in every tier, the same of an invalidation. */
-function ofCache(cache: CacheDefinition, what: Invalidation): Invalidation {
-  const { prefix } = cache;
-  if (what.kind === 'ids') return { kind: 'ids', ids: what.ids.map(id => entryId(cache, id)) };
-  if (what.kind === 'prefix') return { kind: 'prefix', prefix: prefix + what.prefix };
-  if (what.kind === 'pattern') return { kind: 'pattern', pattern: prefix + what.pattern };
-  return what;
 }

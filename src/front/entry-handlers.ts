@@ -4,19 +4,21 @@
  */
 import type { Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
-import { checkId } from '../base/keys.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import { isOfFormat } from '../caches/embeddings/embedding.js';
+import { storedEntry } from '../caches/embeddings/stored-entry.js';
 import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
+import { entryId } from '../caches/entry-id.js';
 import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueEarly } from '../caches/freshness.js';
 import type { SharedLease } from '../caches/lease-claim.js';
 import { leasedUntil, newSecret, readToken, tokenText } from '../caches/lease-mark.js';
 import { LEASE_LIMITS } from '../caches/lease-room.js';
 import type { LeaseTable } from '../caches/lease-table.js';
-import type { RecordStore } from '../lookup/record-store.js';
+import type { EntryStore } from '../lookup/entry-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED, type Forward, STORED, UNSTORED } from './cache-status.js';
+import { CacheStatus, FORWARDED, type Forward, STORED, SWITCHED_OFF, UNSTORED } from './cache-status.js';
 import {
   type Asked,
   answerMissing,
@@ -31,9 +33,10 @@ import { Prefixes } from './prefixes.js';
 import { readQuery, readWait } from './query.js';
 import type { RouteHandlers } from './routes.js';
 import { TIMING_OFF, timingOf } from './server-timing.js';
+import { vectorFormOf } from './vector-form.js';
 
 export interface EntryHandlerOptions {
-  readonly store: RecordStore;
+  readonly store: EntryStore;
   /** The view that holds the entries; `undefined` while it is not known. */
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** Of a cache whose entries its clients make. */
@@ -67,6 +70,7 @@ class EntryHandlers {
   readonly #origins: EntryOrigins;
   /** Used for every hit: the front has taken it when `respond` returns. */
   readonly #headers: string[] = ['content-type', '', 'etag', '', 'age', '', 'cache-status', ''];
+  readonly #vectorHeaders: string[] = [...this.#headers, 'vary', 'accept'];
   /** The last query and what it says: clients that wait do so each time alike. */
   #query = '';
   #waitMs = 0;
@@ -111,6 +115,7 @@ class EntryHandlers {
       cache,
       key,
       id: entryId(cache, key),
+      form: vectorFormOf(cache, exchange.header('accept')),
       ifNoneMatch: exchange.header('if-none-match'),
       waitMs: exchange.query === '' ? 0 : this.#waitOf(exchange.query),
       timing: timingOf(exchange.header('headrace-timing')),
@@ -189,13 +194,15 @@ class EntryHandlers {
   #lack({ cache }: Asked, source: Source, nowMs: number): Lack | undefined {
     const entry = this.#entry;
     const { isTombstone } = entry;
-    const isNone = isTombstone || (cache.origin === undefined && entry.isAbsent);
+    const isUnreadable = !isTombstone && !isOfFormat(cache.embedding, entry);
+    const isNone = isTombstone || isUnreadable || (cache.origin === undefined && entry.isAbsent);
     if (!isNone && freshnessOf(entry, nowMs) !== 'old') return undefined;
     const missing = source === 'L1' ? MISS_L1 : this.#status.miss;
-    if (isTombstone) return { status: missing, forward: 'miss', leasedUntilMs: 0 };
+    if (isTombstone) return { status: missing, forward: 'miss', leasedUntilMs: 0, over: null };
     const leasedUntilMs = leasedUntil(entry);
-    if (isNone || entry.isVacant) return { status: missing, forward: 'miss', leasedUntilMs };
-    return { status: source === 'L1' ? OLD_L1 : OLD_BELOW, forward: 'stale', leasedUntilMs };
+    const over = isUnreadable ? entry.version : null;
+    if (isNone || entry.isVacant) return { status: missing, forward: 'miss', leasedUntilMs, over };
+    return { status: source === 'L1' ? OLD_L1 : OLD_BELOW, forward: 'stale', leasedUntilMs, over };
   }
 
   #serve(exchange: Exchange, asked: Asked, record: Uint8Array, source: Source, nowMs: number): void {
@@ -229,15 +236,18 @@ class EntryHandlers {
   /** Answers with the entry that the reader is set on. */
   #respond(exchange: Exchange, asked: Asked, cacheStatus: string, nowMs: number, token?: string): void {
     const entry = this.#entry;
-    const { timing, ifNoneMatch } = asked;
-    const headers = this.#headers;
-    const { etag } = entry;
-    headers[1] = entry.contentType;
+    const { form, timing, ifNoneMatch } = asked;
+    const served = form === undefined ? entry : form.of(entry);
+    // What is damaged is as good as none.
+    if (served === undefined) return answerMissing(exchange, asked, this.#status.miss);
+    const headers = form === undefined ? this.#headers : this.#vectorHeaders;
+    const { etag } = served;
+    headers[1] = served.contentType;
     headers[3] = etag;
     headers[5] = String(ageSeconds(entry.writtenAt, nowMs));
     headers[7] = cacheStatus;
     const isHeld = isHeldByClient(ifNoneMatch, etag);
-    const body = isHeld ? '' : entry.payload;
+    const body = isHeld ? '' : served.payload;
     const status = isHeld ? 304 : 200;
     if (timing === TIMING_OFF && token === undefined) return exchange.respond(status, headers, body);
     const more = token === undefined ? [] : [LEASE_HEADER, token];
@@ -260,16 +270,22 @@ class EntryHandlers {
       cache,
     );
     exchange.readBody(Math.min(bodyBytesMax, ENTRY_LIMITS.payloadBytes), (body, kept) => {
-      if (!cache.enabled) return kept.respond(204, UNSTORED, '');
-      const put = { cache, id, head, body };
-      const written = lease === '' ? this.#put(put) : this.#fill(put, lease);
-      written
-        .then(() => kept.respond(204, STORED, ''))
+      this.#store({ cache, id, head, body }, lease)
+        .then(() => kept.respond(204, cache.enabled ? STORED : UNSTORED, ''))
         .catch(error => {
           if (wasEmptied(error)) kept.respond(204, UNSTORED, '');
           else answerError(kept, error);
         });
     });
+  }
+
+  async #store(put: EntryPut, lease: string): Promise<void> {
+    const { cache } = put;
+    // What was kept before is out of date now: it must be gone when the cache is switched on again.
+    if (!cache.enabled) return this.#remove(cache, put.id);
+    const { head, payload } = storedEntry(cache, put.head, put.body);
+    const stored = { ...put, head, body: payload };
+    await (lease === '' ? this.#put(stored) : this.#fill(stored, lease));
   }
 
   async #put({ cache, id, head, body }: EntryPut): Promise<void> {
@@ -311,18 +327,22 @@ class EntryHandlers {
   }
 
   remove(exchange: Exchange, cache: CacheDefinition, key: string): void {
-    const { store, answerError, leasesOf } = this.#options;
+    const { answerError } = this.#options;
     const id = entryId(cache, key);
-    const view = this.#view(cache);
     const kept = exchange.later();
-    leasesOf(cache)?.void(id);
-    store
-      .remove(view, id)
+    this.#remove(cache, id)
       .then(() => kept.respond(204, FORWARDED, ''))
       .catch(error => {
         if (wasEmptied(error)) kept.respond(204, FORWARDED, '');
         else answerError(kept, error);
       });
+  }
+
+  async #remove(cache: CacheDefinition, id: string): Promise<void> {
+    const { store, leasesOf } = this.#options;
+    const view = this.#view(cache);
+    leasesOf(cache)?.void(id);
+    await store.remove(view, id);
   }
 
   #view(cache: CacheDefinition): View {
@@ -339,20 +359,11 @@ interface EntryPut {
   readonly body: Uint8Array;
 }
 
-const SWITCHED_OFF = 'headrace; fwd=bypass';
 const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
 /** Another has made it while this was waited for. */
 const MADE = 'headrace; fwd=miss; collapsed; detail=L1';
-
-/** @throws HeadraceError `bad-id` when it is too long with the cache's prefix. */
-export function entryId({ prefix }: CacheDefinition, key: string): string {
-  if (prefix === '') return key;
-  const id = prefix + key;
-  checkId(id);
-  return id;
-}
 
 /** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
 export function notReady({ name }: CacheDefinition): HeadraceError {

@@ -14,6 +14,7 @@ import { CacheStatus, type Forward } from './cache-status.js';
 import { EntryPolls } from './entry-polls.js';
 import type { Exchange, Headers } from './front.js';
 import type { Timing } from './server-timing.js';
+import type { VectorForm } from './vector-form.js';
 
 /** A read of an entry. */
 export interface Asked {
@@ -21,6 +22,8 @@ export interface Asked {
   readonly key: string;
   /** The key with the cache's prefix. */
   readonly id: string;
+  /** Of a vector. */
+  readonly form: VectorForm | undefined;
   readonly ifNoneMatch: string;
   /** For what another makes. */
   readonly waitMs: number;
@@ -37,6 +40,8 @@ export interface Lack {
   readonly forward: Forward;
   /** Until when another server has a lease on it, 0 when none has. */
   readonly leasedUntilMs: number;
+  /** The version of what is held and cannot be read, so that a lease is given over it; `null`: nothing is in the way. */
+  readonly over: Version | null;
 }
 
 export interface Served {
@@ -222,7 +227,7 @@ export class EntryMisses {
     const { lease } = this.#options;
     if (lease === undefined) return leases.grant(turn) ?? VOID;
     try {
-      const given = await lease(miss.asked, null);
+      const given = await lease(miss.asked, miss.lack.over);
       return given && (leases.grant(turn, given) ?? VOID);
     } catch (error) {
       // A store that can be read but not written: what it lacks is missing all the same.
@@ -285,7 +290,7 @@ type Token = string | typeof NONE | typeof VOID;
 const NONE = Symbol('none');
 const VOID = Symbol('void');
 const STATUS = new CacheStatus();
-const ABSENT: Lack = { status: STATUS.miss, forward: 'miss', leasedUntilMs: 0 };
+const ABSENT: Lack = { status: STATUS.miss, forward: 'miss', leasedUntilMs: 0, over: null };
 /** So often the store may have changed between a look and the lease. */
 const ROUNDS_MAX = 3;
 

@@ -5,7 +5,7 @@
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { EntryReader } from '../caches/entry.js';
-import type { RecordStore, Through } from '../lookup/record-store.js';
+import type { EntryStore, Through } from '../lookup/entry-store.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { type Forward, throughStatus } from './cache-status.js';
@@ -14,7 +14,7 @@ import type { Exchange } from './front.js';
 import { TIMING_OFF } from './server-timing.js';
 
 export interface EntryOriginsOptions {
-  readonly store: Pick<RecordStore, 'readThrough'>;
+  readonly store: Pick<EntryStore, 'readThrough'>;
   /** The view that holds the entries; `undefined` while it is not known. */
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
   /** An answer from what is remembered of the cache's origin: that there is none. */
@@ -35,7 +35,7 @@ export class EntryOrigins {
     const { store, viewOf, answerError } = this.#options;
     const kept = exchange.later();
     store
-      .readThrough(view, [asked.id])
+      .readThrough(view, [asked.id], asked.cache.enabled)
       .then(([through]) => through && this.#answer(kept, asked, through, forward))
       .catch(error => {
         const now = viewOf(asked.cache);

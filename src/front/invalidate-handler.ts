@@ -1,10 +1,11 @@
 /** `POST /v1/views/{view}/invalidate`: drops cached copies of records, not the records. */
+
+import { JSON_TYPE } from '../base/media.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { readInvalidation } from '../lookup/request-json.js';
 import type { AnswerError } from './answer-error.js';
 import { FORWARDED } from './cache-status.js';
 import type { Headers } from './front.js';
-import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 const HEADERS: Headers = ['content-type', JSON_TYPE, ...FORWARDED];

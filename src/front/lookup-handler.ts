@@ -1,5 +1,6 @@
 /** `POST /v1/views/{view}/lookup`: many records in one request, as columns. Hits alone are answered at once. */
 import { HeadraceError } from '../base/errors.js';
+import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from '../base/media.js';
 import { LookupAnswer } from '../lookup/lookup-answer-columns.js';
 import { lookupJson } from '../lookup/lookup-answer-json.js';
 import type { LookupMisses, RecordStore } from '../lookup/record-store.js';
@@ -8,7 +9,6 @@ import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import type { Exchange } from './front.js';
-import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';
 import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';

@@ -3,6 +3,7 @@
  * before it returns, and allocates nothing that outlives it.
  */
 import { problemOf } from '../base/errors.js';
+import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from '../base/media.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import { JsonWriter } from '../views/json-writer.js';
 import { recordJson } from '../views/record-answer.js';
@@ -14,7 +15,6 @@ import type { Selection } from '../views/selection.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED } from './cache-status.js';
 import type { Exchange } from './front.js';
-import { acceptedMedia, FLATBUFFERS_TYPE, JSON_TYPE, type Media } from './media.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';

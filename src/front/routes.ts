@@ -5,7 +5,7 @@
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import type { View } from '../views/schema.js';
-import { CACHE_PREFIX, type CacheRouteHandlers, cacheRoutesOf } from './cache-routes.js';
+import { CACHE_PREFIX, type CacheRouteHandlers, cacheRoutesOf, EMBEDDING_PREFIX } from './cache-routes.js';
 import type { Exchange, Handler } from './front.js';
 import { allowed, decode, handlerOf, idOf, refuse, refuseQuery, unknownPath } from './route-parts.js';
 
@@ -40,7 +40,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     caches: allowed(handlers.caches),
   };
 
-  const onCache = cacheRoutesOf(handlers, cacheNamed);
+  const { onCache, onEmbedding } = cacheRoutesOf(handlers, cacheNamed);
 
   function onView(exchange: Exchange, path: string): void {
     const slash = path.indexOf('/', PREFIX.length);
@@ -79,6 +79,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     try {
       if (path.startsWith(PREFIX)) return onView(exchange, path);
       if (path.startsWith(CACHE_PREFIX)) return onCache(exchange, path);
+      if (path.startsWith(EMBEDDING_PREFIX)) return onEmbedding(exchange, path);
       if (path === VIEWS) return onList(exchange, 'views');
       if (path === CACHES) return onList(exchange, 'caches');
       unknownPath(exchange);

@@ -23,11 +23,16 @@ const NOT_ASCII = /[^\0-\x7f]/;
 /** @throws the system's error when the address cannot be listened on. */
 export async function openUwsFront(uws: UwsModule, options: FrontOptions): Promise<Front> {
   const front = new UwsFront(uws, options);
-  if (!front.listen(options.host, options.port)) {
-    await front.close();
-    throw await listenError(options.host, options.port);
-  }
-  return front;
+  const { host, port } = options;
+  // What an exclusive listener leaves of its connections when it ends, also by a crash, keeps its successor from the port
+  // for a minute. So only a port that any will do for is taken so. Another is taken in the way that lets a second server
+  // share it, and take half of the connections, when it is seen that there is none.
+  const isAny = port === 0;
+  const reason = isAny ? undefined : await listenProblem(host, port);
+  const mode = isAny ? uws.LIBUS_LISTEN_EXCLUSIVE_PORT : SHARED;
+  if (reason === undefined && front.listen(host, port, mode)) return front;
+  await front.close();
+  throw reason ?? (await listenProblem(host, port)) ?? new Error(`cannot listen on ${host}:${port}`);
 }
 
 class UwsFront implements Front, UwsFrontState {
@@ -65,9 +70,8 @@ class UwsFront implements Front, UwsFrontState {
     return this.#port;
   }
 
-  listen(host: string, port: number): boolean {
-    // Exclusive: otherwise a second server may share the port and take half of the connections.
-    this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, socket => {
+  listen(host: string, port: number, mode: number): boolean {
+    this.#app.listen(host, port, mode, socket => {
       if (socket === false) return;
       this.#listenSocket = socket;
       this.#port = this.#uws.us_socket_local_port(socket);
@@ -141,13 +145,15 @@ function isFramedPlainly(method: string, req: UwsRequest): boolean {
   return plain && framings <= 1;
 }
 
-/** uWebSockets.js says only that it failed; the system says why. */
-function listenError(host: string, port: number): Promise<Error> {
+const SHARED = 0;
+
+/** uWebSockets.js says only that it failed; the system says why. Nothing: it could be listened on. */
+function listenProblem(host: string, port: number): Promise<Error | undefined> {
   return new Promise(resolve => {
     const server = createServer();
     server.once('error', resolve);
     server.listen({ host, port, exclusive: true }, () => {
-      server.close(() => resolve(new Error(`cannot listen on ${host}:${port}`)));
+      server.close(() => resolve(undefined));
     });
   });
 }

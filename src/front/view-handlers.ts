@@ -1,11 +1,11 @@
 /** `/v1/views` and `/v1/views/{view}`: declare, list, show, drop. */
 import { HeadraceError } from '../base/errors.js';
+import { JSON_TYPE } from '../base/media.js';
 import type { ViewRegistry } from '../views/registry.js';
 import { nameProblem, readViewDefinition, viewJson } from '../views/view-json.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
 import type { Exchange, Headers } from './front.js';
-import { JSON_TYPE } from './media.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface ViewHandlerOptions {

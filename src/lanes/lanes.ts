@@ -8,6 +8,7 @@ import { assert } from '../base/assert.js';
 import type { Clock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { LeaseMark } from '../caches/lease-mark.js';
 import type { Invalidation } from '../views/fence.js';
@@ -16,6 +17,7 @@ import { type AnyCall, Call, type WriteRequest } from './call.js';
 import { Deadlines } from './deadlines.js';
 import { Lane } from './lane.js';
 import type { LaneEvent } from './lane-event.js';
+import type { LanesFigures } from './lane-figures.js';
 import {
   type ControlReply,
   type ControlTask,
@@ -23,9 +25,12 @@ import {
   errorOf,
   type IngestResult,
   type LaneCounters,
+  type LaneScores,
   type LeaseOp,
   type PutResult,
   type ReadOp,
+  type ReadThroughTask,
+  type ScoreTask,
   type ThroughAnswer,
   type ViewDraft,
   type WriteResult,
@@ -45,6 +50,7 @@ const BOUNDED: ReadonlySet<ControlTask['kind']> = new Set([
   'stats',
   'read-through',
   'refresh',
+  'score',
 ]);
 
 /** What a lane has of a cache that has an origin. */
@@ -69,22 +75,11 @@ export interface LanesOptions {
   readonly bytesMax?: number;
 }
 
-export interface LaneFigures {
-  readonly lane: number;
-  readonly isUp: boolean;
-  readonly ops: number;
-  readonly bytes: number;
-  readonly tasks: number;
-  readonly restarts: number;
-  readonly retried: number;
-  readonly refused: number;
-}
-
-export interface LanesFigures {
-  readonly lanes: readonly LaneFigures[];
-  /** Calls whose deadline passed. */
-  readonly late: number;
-}
+/** What reads and writes through lanes needs of them; a thread that joined has it from the one that has the lanes. */
+export type LaneCalls = Pick<
+  Lanes,
+  'count' | 'laneOf' | 'read' | 'write' | 'writeEntry' | 'remove' | 'ingest' | 'invalidate' | 'erase'
+>;
 
 export class Lanes {
   readonly #lanes: readonly Lane[];
@@ -209,17 +204,18 @@ export class Lanes {
     lineNumbers: Uint32Array,
     flat: boolean,
     deadlineMs: number,
+    vectors?: VectorLoad,
   ): Promise<IngestResult> {
-    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, deadlineMs } as const;
+    const op = { kind: 'ingest', viewUid: view.uid, chunk, lineNumbers, flat, vectors, deadlineMs } as const;
     const result = await this.#write(lane, { op, body: undefined }, chunk.byteLength);
     assert(result.kind === 'ingest', 'an ingest is answered as one');
     return result.ingest;
   }
 
   /** Entries of a cache that has an origin: a row per id, and how each was come by. */
-  async readThrough(lane: number, view: View, ids: readonly string[], deadlineMs: number): Promise<Through> {
-    const task: ControlTask = { kind: 'read-through', viewUid: view.uid, ids, deadlineMs };
-    const reply = await this.#control(lane, task, deadlineMs);
+  async readThrough(lane: number, task: Omit<ReadThroughTask, 'kind'>): Promise<Through> {
+    const { ids, deadlineMs } = task;
+    const reply = await this.#control(lane, { kind: 'read-through', ...task }, deadlineMs, charactersOf(ids));
     assert(reply.kind === 'read-through', 'a reading through is answered as one');
     return { rows: new PackedRows(reply.rows, ids.length), answers: reply.answers };
   }
@@ -247,6 +243,15 @@ export class Lanes {
   async #count(task: ControlTask, deadlineMs: number): Promise<number> {
     const replies = await this.#controlAll(task, deadlineMs);
     return replies.reduce((sum, reply) => sum + (reply.kind === 'done' ? reply.count : 0), 0);
+  }
+
+  /** Scores candidates of a cache of embeddings, all of this lane. */
+  async score(lane: number, task: Omit<ScoreTask, 'kind'>): Promise<LaneScores> {
+    const { ids, request, deadlineMs } = task;
+    const bytes = charactersOf(ids) + 4 * request.query.length;
+    const reply = await this.#control(lane, { kind: 'score', ...task }, deadlineMs, bytes);
+    assert(reply.kind === 'scored', 'a question for scores is answered with them');
+    return reply.scores;
   }
 
   /** The views of the catalog. @throws HeadraceError `unavailable`, as the other calls to the catalog do. */
@@ -344,9 +349,8 @@ export class Lanes {
     return result;
   }
 
-  async #control(lane: number, task: ControlTask, deadlineMs: number): Promise<ControlReply> {
+  async #control(lane: number, task: ControlTask, deadlineMs: number, bytes = 0): Promise<ControlReply> {
     // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
-    const bytes = task.kind === 'read-through' ? charactersOf(task.ids) : 0;
     const isBounded = BOUNDED.has(task.kind);
     const call = this.#begin<ControlTask, ControlReply>(lane, task, bytes, deadlineMs, isBounded);
     this.#lane(lane).control(call);

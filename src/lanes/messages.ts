@@ -7,6 +7,8 @@
 import type { Version } from '../base/clock.js';
 import { HeadraceError, type ProblemCode, type ProblemDetail } from '../base/errors.js';
 import type { Standing } from '../base/view-catalog.js';
+import type { ScoreRequest } from '../caches/embeddings/scorer.js';
+import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
 import type { LeaseMark, LeaseToken } from '../caches/lease-mark.js';
 import type { Invalidation } from '../views/fence.js';
@@ -87,10 +89,35 @@ export interface IngestOp {
   /** Of each line of the chunk, its number in the request, from 1. */
   readonly lineNumbers: Uint32Array;
   readonly flat: boolean;
+  /** The lines are vectors, for a cache of embeddings. */
+  readonly vectors?: VectorLoad | undefined;
   readonly deadlineMs: number;
 }
 
 export type WriteOp = PutOp | PutEntryOp | LeaseOp | RemoveOp | IngestOp;
+
+/** Scores those of the candidates that are this lane's. */
+export interface ScoreTask {
+  readonly kind: 'score';
+  readonly viewUid: number;
+  readonly ids: readonly string[];
+  readonly request: ScoreRequest;
+  readonly deadlineMs: number;
+}
+
+/** Places are those of the task's ids. */
+export interface LaneScores {
+  /** The best, at most as many as were wanted, with their scores. */
+  readonly places: Uint32Array;
+  readonly scores: Float64Array;
+  /** Of which there is no vector that may be served; the malformed ones are among them. */
+  readonly missing: Uint32Array;
+  /** That cannot be read now. */
+  readonly unavailable: Uint32Array;
+  readonly malformed: number;
+  /** How many shared memory did not have. */
+  readonly below: number;
+}
 
 export type ViewDraft = Omit<CatalogedView, 'uid'>;
 
@@ -112,6 +139,7 @@ export type ControlTask =
     }
   /** Begin to erase what the view's fences hide; a notice tells of the end. */
   | { readonly kind: 'sweep'; readonly viewUid: number }
+  | ScoreTask
   | ReadThroughTask
   /** Make a stale entry anew in the background, which goes on when this is answered. */
   | ({ readonly kind: 'refresh' } & RecordKey)
@@ -124,6 +152,8 @@ export interface ReadThroughTask {
   readonly kind: 'read-through';
   readonly viewUid: number;
   readonly ids: readonly string[];
+  /** False: the cache is switched off, so the origin alone is asked, and nothing is kept. */
+  readonly enabled: boolean;
   readonly deadlineMs: number;
 }
 
@@ -233,6 +263,7 @@ export type ControlReply =
   | ReadThroughReply
   | { readonly kind: 'cataloged'; readonly views: readonly CatalogedView[] }
   | { readonly kind: 'standing'; readonly standing: Standing<CatalogedView> | undefined }
+  | { readonly kind: 'scored'; readonly scores: LaneScores }
   | { readonly kind: 'stats'; readonly counters: LaneCounters };
 
 export type LaneReply =

@@ -8,8 +8,9 @@
  */
 import { HeadraceError } from '../base/errors.js';
 import { idProblem } from '../base/keys.js';
+import { LINE_KEY, type VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { TableReader } from '../l1/table-reader.js';
-import type { Lanes } from '../lanes/lanes.js';
+import type { LaneCalls } from '../lanes/lanes.js';
 import type { IngestResult, LineError } from '../lanes/messages.js';
 import { readRecordId } from '../views/record-id.js';
 import type { View } from '../views/schema.js';
@@ -25,7 +26,11 @@ export interface IngestTotals {
 export interface IngestOptions {
   readonly view: View;
   readonly flat: boolean;
+  /** The lines are vectors, for a cache of embeddings. */
+  readonly vectors?: VectorLoad;
   readonly lineBytesMax: number;
+  /** Told of the ids that go to a lane; what it returns is called when the lane has answered, or has failed. */
+  readonly onWrite?: (ids: readonly string[]) => () => void;
   /** Until when a buffer of lines that is sent now is to be durable. */
   readonly deadlineMs: () => number;
   /** There is room again. */
@@ -51,6 +56,8 @@ class LaneBuffer {
   used = 0;
   lineNumbers = new Uint32Array(BUFFER_LINES);
   lines = 0;
+  /** Of the lines, where they are wanted. */
+  ids: string[] = [];
   inFlight = 0;
 
   /** True when the line does not fit behind what is there. */
@@ -67,19 +74,21 @@ class LaneBuffer {
   }
 
   /** The lines in arrays of their own size: such are handed over to the lane, larger ones would be cloned whole. */
-  take(): { chunk: Uint8Array; lineNumbers: Uint32Array } {
+  take(): { chunk: Uint8Array; lineNumbers: Uint32Array; ids: readonly string[] } {
     const chunk = this.bytes.slice(0, this.used);
     const lineNumbers = this.lineNumbers.slice(0, this.lines);
+    const { ids } = this;
     if (this.bytes.length > BUFFER_BYTES) this.bytes = new Uint8Array(0);
     this.used = 0;
     this.lines = 0;
-    return { chunk, lineNumbers };
+    this.ids = [];
+    return { chunk, lineNumbers, ids };
   }
 }
 
 export class Ingest {
   readonly #table: TableReader;
-  readonly #lanes: Lanes;
+  readonly #lanes: LaneCalls;
   readonly #options: IngestOptions;
   readonly #buffers: LaneBuffer[];
   readonly #totals: IngestTotals = { applied: 0, stale: 0, failed: 0, errors: [] };
@@ -93,7 +102,7 @@ export class Ingest {
   #failure: unknown;
   #hasEnded = false;
 
-  constructor(table: TableReader, lanes: Lanes, options: IngestOptions) {
+  constructor(table: TableReader, lanes: LaneCalls, options: IngestOptions) {
     this.#table = table;
     this.#lanes = lanes;
     this.#options = options;
@@ -168,17 +177,26 @@ export class Ingest {
   }
 
   #route(line: Uint8Array): void {
-    const lane = this.#lanes.count === 1 ? 0 : this.#laneOf(line);
+    const isAnyLane = this.#lanes.count === 1;
+    const id = isAnyLane && this.#options.onWrite === undefined ? undefined : this.#idOf(line);
+    const lane = isAnyLane || id === undefined ? 0 : this.#laneOf(id);
     const buffer = this.#buffers[lane];
     if (buffer === undefined) return;
     if (buffer.isFullFor(line.length)) this.#send(lane);
     buffer.add(line, this.#line);
+    if (id !== undefined && this.#options.onWrite !== undefined) buffer.ids.push(id);
   }
 
   /** A line without a readable id goes to any lane: it will say what is wrong with it. */
-  #laneOf(line: Uint8Array): number {
-    const id = readRecordId(line, 0, line.length);
-    if (id === undefined || idProblem(id) !== undefined) return 0;
+  #idOf(line: Uint8Array): string | undefined {
+    const { vectors } = this.#options;
+    const given = readRecordId(line, 0, line.length, vectors === undefined ? 'id' : LINE_KEY);
+    if (given === undefined) return undefined;
+    const id = vectors === undefined ? given : vectors.prefix + given;
+    return idProblem(id) === undefined ? id : undefined;
+  }
+
+  #laneOf(id: string): number {
     this.#table.key(this.#options.view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
   }
@@ -186,15 +204,17 @@ export class Ingest {
   #send(lane: number): void {
     const buffer = this.#buffers[lane];
     if (buffer === undefined || buffer.lines === 0) return;
-    const { chunk, lineNumbers } = buffer.take();
+    const { chunk, lineNumbers, ids } = buffer.take();
     if (this.#failure !== undefined) return;
-    const { view, flat, onDrain, deadlineMs } = this.#options;
+    const { view, flat, vectors, onDrain, onWrite, deadlineMs } = this.#options;
+    const onWritten = onWrite?.(ids);
     buffer.inFlight++;
-    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs()).then(
+    const sent = this.#lanes.ingest(lane, view, chunk, lineNumbers, flat, deadlineMs(), vectors).then(
       result => this.#add(result),
       error => this.#stop(error),
     );
     const tracked = sent.then(() => {
+      onWritten?.();
       buffer.inFlight--;
       this.#pending.delete(tracked);
       if (this.#hasRoom()) onDrain();

@@ -2,23 +2,21 @@
  * The feature store as the front thread sees it: shared memory first, then the lanes. Every read and write of records
  * goes through here; what can be answered at once is no promise.
  */
-import type { Clock, Version } from '../base/clock.js';
+import type { Clock } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { EntryHead } from '../caches/entry.js';
-import type { LeaseMark } from '../caches/lease-mark.js';
 import type { TableReader } from '../l1/table-reader.js';
-import type { Lanes, Through as LaneThrough } from '../lanes/lanes.js';
-import { type EntryLease, errorOf, type PutResult, type ThroughAnswer } from '../lanes/messages.js';
+import type { LaneCalls } from '../lanes/lanes.js';
+import type { EntryLease, PutResult } from '../lanes/messages.js';
 import { type PackedRows, ROW } from '../lanes/packed-rows.js';
 import type { Invalidation } from '../views/fence.js';
 import { fenceSetOf } from '../views/fence-set.js';
 import type { View } from '../views/schema.js';
 import { Ingest, type IngestOptions } from './ingest.js';
-import { Refreshes } from './refreshes.js';
 
 export interface RecordStoreOptions {
   readonly table: TableReader;
-  readonly lanes: Lanes;
+  readonly lanes: LaneCalls;
   readonly clock: Clock;
   readonly deadlineMs: number;
 }
@@ -36,7 +34,8 @@ export interface RowSink {
   unavailable(row: number): void;
 }
 
-function headraceError(error: unknown): HeadraceError {
+/** A fault that is an answer, as a value; what is none is thrown. */
+export function headraceError(error: unknown): HeadraceError {
   if (error instanceof HeadraceError) return error;
   throw error;
 }
@@ -56,10 +55,9 @@ class Missed {
 
 export class RecordStore {
   readonly #table: TableReader;
-  readonly #lanes: Lanes;
+  readonly #lanes: LaneCalls;
   readonly #clock: Clock;
   readonly #deadlineMs: number;
-  readonly #refreshes = new Refreshes();
 
   constructor({ table, lanes, clock, deadlineMs }: RecordStoreOptions) {
     this.#table = table;
@@ -75,6 +73,11 @@ export class RecordStore {
 
   now(): number {
     return this.#clock.now();
+  }
+
+  /** Of a request that begins now. */
+  deadline(): number {
+    return this.#clock.now() + this.#deadlineMs;
   }
 
   /** Copies the record from shared memory to `l1Bytes`: its length, or -1 when it is not there. */
@@ -94,8 +97,8 @@ export class RecordStore {
    * The record from below shared memory, `undefined` when there is none.
    * @throws HeadraceError `overloaded`, `deadline`, `unavailable`.
    */
-  async fetch(view: View, id: string): Promise<Uint8Array | undefined> {
-    const [lane, deadlineMs] = [this.#laneOf(view, id), this.#deadline()];
+  async fetch(view: View, id: string, deadlineMs = this.deadline()): Promise<Uint8Array | undefined> {
+    const lane = this.laneOf(view, id);
     let rows = await this.#lanes.read(lane, view, [id], deadlineMs);
     while (rows.status(0) === ROW.deferred) rows = await this.#lanes.read(lane, view, [id], deadlineMs);
     if (rows.status(0) === ROW.unavailable)
@@ -141,7 +144,7 @@ export class RecordStore {
     missed: readonly (Missed | undefined)[],
     sink: RowSink,
   ): Promise<LookupMisses> {
-    const deadlineMs = this.#deadline();
+    const deadlineMs = this.deadline();
     const outcome: LookupMisses = { count: 0, failure: undefined };
     const asked = missed.flatMap((ofLane, lane) => (ofLane === undefined ? [] : [{ ofLane, lane }]));
     // All, also when one fails: nothing may go to the sink once it has another lookup.
@@ -177,43 +180,9 @@ export class RecordStore {
     return failure;
   }
 
-  /**
-   * Entries of a cache that has an origin, which is asked for what no tier has: by id, in order.
-   * @throws HeadraceError `view-not-found`; else what is wrong stands with the ids that it is about.
-   */
-  async readThrough(view: View, ids: readonly string[]): Promise<readonly Through[]> {
-    const deadlineMs = this.#deadline();
-    const entries = new Array<Through>(ids.length);
-    const byLane = new Map<number, number[]>();
-    ids.forEach((id, place) => {
-      const lane = this.#laneOf(view, id);
-      const places = byLane.get(lane);
-      if (places === undefined) byLane.set(lane, [place]);
-      else places.push(place);
-    });
-    await Promise.all(
-      [...byLane].map(async ([lane, places]) => {
-        const asked = places.map(place => ids[place] as string);
-        const found = await this.#lanes.readThrough(lane, view, asked, deadlineMs).catch(headraceError);
-        if (found instanceof HeadraceError && found.code === 'view-not-found') throw found;
-        places.forEach((place, row) => {
-          entries[place] = throughOf(found, row);
-        });
-      }),
-    );
-    return entries;
-  }
-
-  /** Has a stale entry of such a cache made anew in the background, soon and once. */
-  refresh(view: View, id: string, nowMs: number): void {
-    if (!this.#refreshes.begin(view.uid, id, nowMs)) return;
-    // Whoever asks for it next tries again.
-    this.#lanes.refresh(this.#laneOf(view, id), view, id, this.#deadline()).catch(headraceError);
-  }
-
   /** @throws HeadraceError what is wrong with the body, or why it cannot be written now. */
   write(view: View, id: string, body: Uint8Array): Promise<PutResult> {
-    return this.#lanes.write(this.#laneOf(view, id), view, id, body, this.#deadline());
+    return this.#lanes.write(this.laneOf(view, id), view, id, body, this.deadline());
   }
 
   /** The same for an entry of a named cache; not applied only with a lease, when something newer was stored. */
@@ -224,21 +193,12 @@ export class RecordStore {
     payload: Uint8Array,
     lease?: EntryLease,
   ): Promise<PutResult> {
-    return this.#lanes.writeEntry(this.#laneOf(view, id), view, id, head, payload, this.#deadline(), lease);
-  }
-
-  /**
-   * Marks an entry of a named cache as leased, for all servers that share the store: its version then, or `null` when
-   * another has the lease, or has written the entry.
-   * @param over the version of the entry that is served meanwhile, `null` when there is none.
-   */
-  leaseEntry(view: View, id: string, mark: LeaseMark, over: Version | null): Promise<Version | null> {
-    return this.#lanes.lease(this.#laneOf(view, id), view, id, { ...mark, over }, this.#deadline());
+    return this.#lanes.writeEntry(this.laneOf(view, id), view, id, head, payload, this.deadline(), lease);
   }
 
   /** @throws HeadraceError why it cannot be removed now. */
   remove(view: View, id: string): Promise<PutResult> {
-    return this.#lanes.remove(this.#laneOf(view, id), view, id, this.#deadline());
+    return this.#lanes.remove(this.laneOf(view, id), view, id, this.deadline());
   }
 
   ingest(options: Omit<IngestOptions, 'deadlineMs'>): Ingest {
@@ -256,29 +216,11 @@ export class RecordStore {
     return this.#lanes.erase(view, ids, this.#clock.now() + SCAN_DEADLINE_MS);
   }
 
-  #laneOf(view: View, id: string): number {
+  /** Which lane has the record. */
+  protected laneOf(view: View, id: string): number {
     this.#table.key(view.slot, id);
     return this.#lanes.laneOf(this.#table.shard);
   }
-
-  #deadline(): number {
-    return this.#clock.now() + this.#deadlineMs;
-  }
-}
-
-/** An entry that was read through to an origin. */
-export interface Through extends Omit<ThroughAnswer, 'failure'> {
-  /** `undefined`: there is none, or `error` says why it is not known. */
-  readonly record: Uint8Array | undefined;
-  readonly error: HeadraceError | undefined;
-}
-
-function throughOf(found: LaneThrough | HeadraceError, row: number): Through {
-  const unknown = { record: undefined, source: 'origin', isStored: false, isJoined: false } as const;
-  if (found instanceof HeadraceError) return { ...unknown, error: found };
-  const { failure, ...answer } = found.answers[row] as ThroughAnswer;
-  if (failure !== null) return { ...unknown, error: errorOf(failure) };
-  return { ...answer, record: found.rows.record(row), error: undefined };
 }
 
 export interface LookupMisses {

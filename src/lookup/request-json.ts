@@ -1,4 +1,4 @@
-/** The bodies of `lookup` and `invalidate`. Duplicate and unknown keys are errors, as is null for any of them. */
+/** The bodies of `lookup`, `invalidate` and other requests for many records. Duplicate and unknown keys are errors, as is null for any of them. */
 import { assert } from '../base/assert.js';
 import { HeadraceError, type ProblemCode } from '../base/errors.js';
 import { JsonReader } from '../base/json.js';
@@ -80,7 +80,20 @@ export function readInvalidation(body: Uint8Array): Invalidation {
   return found;
 }
 
-class RequestReader {
+/** `{"enabled":false}`. @throws HeadraceError `bad-json`, `bad-request` that names all that is wrong. */
+export function readSwitch(body: Uint8Array): boolean {
+  const request = new RequestReader(body, 'bad-request');
+  let enabled: boolean | undefined;
+  request.readMembers(['enabled'], () => {
+    enabled = request.readBoolean();
+  });
+  if (enabled === undefined) request.problems.add('enabled', 'must be true or false');
+  request.problems.throwIfAny('bad-request');
+  return enabled === true;
+}
+
+/** Reads the members of a body, and collects what is wrong with them. */
+export class RequestReader {
   readonly problems = new ProblemList();
   readonly #reader: JsonReader;
   readonly #code: ProblemCode;
@@ -88,6 +101,11 @@ class RequestReader {
   constructor(body: Uint8Array, code: ProblemCode) {
     this.#reader = new JsonReader().open(body).sliceStrings();
     this.#code = code;
+  }
+
+  /** For values of other kinds. */
+  get reader(): JsonReader {
+    return this.#reader;
   }
 
   /** Reads the body; `readMember` reads the value of each known key. */
@@ -130,6 +148,33 @@ class RequestReader {
     const text = this.#reader.readString();
     this.#check(textProblem(text, bytesMax));
     return text;
+  }
+
+  readId(): string {
+    if (!this.#is('string', 'a string')) return '';
+    const id = this.#reader.readString();
+    this.#check(idProblem(id));
+    return id;
+  }
+
+  readInteger(min: number, max: number): number {
+    if (!this.#is('number', 'an integer')) return min;
+    const value = this.#reader.readInteger();
+    const isAllowed = value >= min && value <= max;
+    this.#check(isAllowed ? undefined : `must be an integer from ${min} to ${max}`);
+    return value;
+  }
+
+  readOneOf<Word extends string>(words: readonly [Word, ...Word[]]): Word {
+    const wanted = words.join(', ');
+    const text = this.#is('string', `one of ${wanted}`) ? this.#reader.readString() : words[0];
+    const word = words.find(known => known === text);
+    if (word === undefined) this.#check(`is '${shown(text)}'; one of ${wanted} is wanted`);
+    return word ?? words[0];
+  }
+
+  readBoolean(): boolean | undefined {
+    return this.#is('boolean', 'true or false') ? this.#reader.readBoolean() : undefined;
   }
 
   readTrue(): void {

@@ -20,6 +20,7 @@ import type { ReadResolver } from './read-resolver.js';
 import type { ReadThrough } from './read-through.js';
 import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
+import type { ScoreResolver } from './score-resolver.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface LaneServiceParts {
@@ -31,6 +32,7 @@ export interface LaneServiceParts {
   readonly inspector: RecordInspector;
   readonly reads: ReadResolver;
   readonly writes: RecordWriter;
+  readonly scores: ScoreResolver;
   readonly eraser: Pick<Eraser, 'erase'>;
   readonly through: Pick<ReadThrough, 'read' | 'refresh'>;
   readonly sweeper: Pick<Sweeper, 'declare' | 'forget' | 'sweep'>;
@@ -101,6 +103,8 @@ export class LaneService {
       case 'sweep':
         sweeper.sweep(task.viewUid);
         return DONE;
+      case 'score':
+        return { kind: 'scored', scores: await this.#parts.scores.score(task) };
       case 'warm':
         this.#parts.warm();
         return DONE;

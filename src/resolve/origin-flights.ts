@@ -11,7 +11,9 @@ export class OriginFlight<T> {
   /** Never rejects. */
   readonly answer: Promise<T>;
   readonly beganMs: number;
-  /** What is held of the key and is old: it may be answered while the origin fails. */
+  /** What is held of the key, and is to be replaced. */
+  held: Uint8Array | undefined;
+  /** The same where it is only old: it may be answered while the origin fails. */
   old: Uint8Array | undefined;
   /** The key was changed since the question began. */
   isVoid = false;
@@ -25,6 +27,8 @@ export class OriginFlight<T> {
 
 export class OriginFlights<T> {
   readonly #flights = new Map<string, OriginFlight<T>>();
+  /** Those that nobody joins. */
+  #alone = 0;
   readonly #flightsMax: number;
   readonly #clock: Clock;
 
@@ -34,7 +38,7 @@ export class OriginFlights<T> {
   }
 
   get isFull(): boolean {
-    return this.#flights.size >= this.#flightsMax;
+    return this.#flights.size + this.#alone >= this.#flightsMax;
   }
 
   join(viewUid: number, id: string): OriginFlight<T> | undefined {
@@ -48,6 +52,16 @@ export class OriginFlights<T> {
     this.#flights.set(name, flight);
     void flight.answer.then(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name);
+    });
+    return flight;
+  }
+
+  /** One that nobody joins, nor makes void: what it brings is not kept. */
+  beginAlone(ask: (flight: OriginFlight<T>) => Promise<T>): OriginFlight<T> {
+    const flight = new OriginFlight(this.#clock.now(), ask);
+    this.#alone++;
+    void flight.answer.then(() => {
+      this.#alone--;
     });
     return flight;
   }

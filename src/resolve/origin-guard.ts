@@ -25,6 +25,8 @@ export interface GuardedOriginParts {
   readonly questionMsMax: number;
   /** Of one value. */
   readonly bytesMax: number;
+  /** What the cache keeps of a value. @throws HeadraceError that says why it is of no use to it. */
+  readonly keptOf: (value: OriginValue) => OriginValue;
 }
 
 export class GuardedOrigin {
@@ -52,11 +54,11 @@ export class GuardedOrigin {
     counters.add('calls');
     try {
       const value = await (isOneOfSeveral ? several : single).fetch(key, clock.now() + questionMsMax);
-      this.#check(value);
+      const kept = value && this.#kept(value);
       breaker.succeed(ticket);
       if (value === undefined) counters.add('notFound');
       else counters.add('bytes', value.payload.length);
-      return value;
+      return kept;
     } catch (error) {
       throw this.#failed(ticket, error);
     } finally {
@@ -71,10 +73,16 @@ export class GuardedOrigin {
   }
 
   /** One value of a batch may be too large where all of it is not. */
-  #check(value: OriginValue | undefined): void {
-    const { name, bytesMax } = this.#parts;
-    if (value !== undefined && value.payload.length > bytesMax)
+  #kept(value: OriginValue): OriginValue {
+    const { name, bytesMax, keptOf } = this.#parts;
+    if (value.payload.length > bytesMax)
       throw new TierRefusal(`${name} answered with more than ${bytesMax} bytes`);
+    try {
+      return keptOf(value);
+    } catch (error) {
+      if (!(error instanceof HeadraceError)) throw error;
+      throw new TierRefusal(`${name} answered with what the cache does not hold: ${error.message}`);
+    }
   }
 
   #failed(ticket: Ticket, error: unknown): unknown {

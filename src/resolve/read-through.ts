@@ -18,6 +18,7 @@ import { assert } from '../base/assert.js';
 import type { Clock, HybridClock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import { isOfFormat } from '../caches/embeddings/embedding.js';
 import { EntryReader } from '../caches/entry.js';
 import { type Freshness, freshnessOf } from '../caches/freshness.js';
 import { absentEntry, originEntry } from '../caches/origin-entry.js';
@@ -71,6 +72,8 @@ interface Ask {
   readonly isOneOfSeveral: boolean;
   /** A stale entry is to be made anew. */
   readonly isRefresh: boolean;
+  /** The cache is switched on. */
+  readonly enabled: boolean;
 }
 
 type Answer = readonly [row: Row, how: ThroughAnswer];
@@ -95,7 +98,7 @@ export class ReadThrough {
   }
 
   /** So many keys at a time as a batch has. @throws HeadraceError `view-not-found`. */
-  async read({ viewUid, ids, deadlineMs }: ReadThroughTask): Promise<ReadThroughReply> {
+  async read({ viewUid, ids, enabled, deadlineMs }: ReadThroughTask): Promise<ReadThroughReply> {
     const lane = this.#parts.views.get(viewUid);
     const cache = this.#cacheOf(lane);
     const step = cache.definition.origin?.batchMax ?? 1;
@@ -103,7 +106,8 @@ export class ReadThrough {
     let bytes = 0;
     for (let from = 0; from < ids.length; from += step) {
       const some = ids.slice(from, from + step);
-      const asks = some.map(id => ({ cache, lane, id, isOneOfSeveral: ids.length > 1, isRefresh: false }));
+      const whole = { cache, lane, isOneOfSeveral: ids.length > 1, isRefresh: false, enabled };
+      const asks = some.map(id => ({ ...whole, id }));
       const now =
         bytes > REPLY_BYTES_MAX
           ? asks.map(() => TOO_MUCH)
@@ -123,7 +127,7 @@ export class ReadThrough {
     if (flights.join(viewUid, id) !== undefined) return;
     const cache = this.#cacheOf(lane);
     this.#refreshing++;
-    const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, isRefresh: true });
+    const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, isRefresh: true, enabled: true });
     void flight.answer.then(() => {
       this.#refreshing--;
     });
@@ -137,8 +141,8 @@ export class ReadThrough {
 
   async #answer(ask: Ask, deadlineMs: number): Promise<Answer> {
     const { flights, clock } = this.#parts;
-    const { definition, counters } = ask.cache;
-    const joined = definition.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
+    const { counters } = ask.cache;
+    const joined = ask.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
     if (joined === undefined && flights.isFull) return failed(TOO_MANY);
     const flight = joined ?? this.#begin(ask);
     const outcome = await this.#wait(flight, deadlineMs);
@@ -169,20 +173,21 @@ export class ReadThrough {
 
   #begin(ask: Ask): OriginFlight<Outcome> {
     const { flights } = this.#parts;
-    return flights.begin(ask.lane.view.uid, ask.id, flight =>
+    const find = (flight: OriginFlight<Outcome>) =>
       this.#find(ask, flight).catch(
         (error): Outcome => ({ kind: 'failed', error: errorOf(failureOf(error)) }),
-      ),
-    );
+      );
+    return ask.enabled ? flights.begin(ask.lane.view.uid, ask.id, find) : flights.beginAlone(find);
   }
 
   async #find(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
-    const held = ask.cache.definition.enabled ? await this.#held(ask) : undefined;
+    const held = ask.enabled ? await this.#held(ask) : undefined;
     if (held !== undefined) {
-      const freshness = this.#judge(held);
+      const freshness = this.#judge(ask.cache, held);
       if (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh))
         return { kind: 'held', record: held };
-      flight.old = held;
+      flight.held = held;
+      if (freshness !== 'unreadable') flight.old = held;
     }
     return this.#askOrigin(ask, flight);
   }
@@ -200,8 +205,10 @@ export class ReadThrough {
     return row.record(0);
   }
 
-  #judge(record: Uint8Array): Freshness {
+  /** `unreadable`: of a cache of embeddings that was told otherwise when it was written. */
+  #judge({ definition }: OriginCache, record: Uint8Array): Freshness | 'unreadable' {
     this.#entry.reset(record);
+    if (!isOfFormat(definition.embedding, this.#entry)) return 'unreadable';
     return freshnessOf(this.#entry, this.#parts.clock.now());
   }
 
@@ -214,14 +221,14 @@ export class ReadThrough {
     const { cache, id, isOneOfSeveral, isRefresh } = ask;
     if (isRefresh) cache.counters.add('refreshes');
     // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
-    if (flight.old !== undefined) versions.seen(recordVersion(flight.old));
+    if (flight.held !== undefined) versions.seen(recordVersion(flight.held));
     const version = versions.next();
     const key = id.slice(cache.definition.prefix.length);
     return this.#keep(ask, flight, await cache.origin.fetch(key, isOneOfSeveral), version);
   }
 
   async #keep(
-    { cache, lane, id }: Ask,
+    { cache, lane, id, enabled }: Ask,
     flight: OriginFlight<Outcome>,
     value: OriginValue | undefined,
     version: Version,
@@ -239,12 +246,11 @@ export class ReadThrough {
       record: value === undefined ? undefined : packed.value,
       isStored,
     });
-    if (!definition.enabled || flight.isVoid || views.find(lane.view.uid) === undefined)
-      return outcome(false);
+    if (!enabled || flight.isVoid || views.find(lane.view.uid) === undefined) return outcome(false);
     try {
       if (isKept) return outcome(await writes.keep(packed));
       // What was there before would else be taken for what there is.
-      if (flight.old !== undefined) await writes.write([{ kind: 'remove', ...place }], NO_BYTES);
+      if (flight.held !== undefined) await writes.write([{ kind: 'remove', ...place }], NO_BYTES);
     } catch {
       counters.add('unstored');
     }

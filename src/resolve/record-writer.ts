@@ -11,6 +11,7 @@ import { type Clock, type HybridClock, VERSION_MAX, VERSIONS_PER_MS, type Versio
 import { HeadraceError } from '../base/errors.js';
 import { storageKey } from '../base/keys.js';
 import type { TierWrite } from '../base/tier.js';
+import { VectorLineReader } from '../caches/embeddings/vector-line.js';
 import { fillEntry } from '../caches/entry.js';
 import {
   failureOf,
@@ -152,7 +153,7 @@ export class RecordWriter {
 
   #readLines(op: IngestOp, lane: LaneView, batch: Packed[]): Prepared {
     const { chunk, lineNumbers } = op;
-    const reader = lane.reader(op.flat);
+    const readLine = lineReader(op, lane);
     const from = batch.length;
     const errors: LineError[] = [];
     let failed = 0;
@@ -162,7 +163,7 @@ export class RecordWriter {
       const end = feed === -1 ? chunk.length : feed;
       const number = lineNumbers[line] ?? 0;
       try {
-        reader.read(lane.draft, chunk, start, end, 'body', number);
+        readLine(start, end, number);
         batch.push(this.#pack(lane));
       } catch (error) {
         if (!(error instanceof HeadraceError)) throw error;
@@ -272,6 +273,20 @@ export class RecordWriter {
     }
     return undefined;
   }
+}
+
+/** Reads a line of the load into the lane's draft. */
+function lineReader(
+  { chunk, flat, vectors }: IngestOp,
+  lane: LaneView,
+): (start: number, end: number, number: number) => void {
+  const { draft } = lane;
+  if (vectors !== undefined) {
+    const reader = new VectorLineReader(vectors);
+    return (start, end, number) => reader.read(draft, chunk, start, end, number);
+  }
+  const reader = lane.reader(flat);
+  return (start, end, number) => reader.read(draft, chunk, start, end, 'body', number);
 }
 
 /** By how much: the next version at first, then milliseconds of the clock that gives versions, 16 s at last. */

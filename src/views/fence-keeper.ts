@@ -86,7 +86,7 @@ export class FenceKeeper {
   readonly #parts: FenceKeeperParts;
   readonly #kept = new Map<string, Kept>();
   /** Of those who wait for some to be retired. */
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   #isClosed = false;
 
   constructor(parts: FenceKeeperParts) {
@@ -109,7 +109,7 @@ export class FenceKeeper {
       } catch (error) {
         const isFull = error instanceof HeadraceError && error.code === 'overloaded';
         const leftMs = deadlineMs - nowMs();
-        if (!isFull || leftMs <= 0 || this.#waiting.length >= WAITING_MAX) throw error;
+        if (!isFull || leftMs <= 0 || this.#waiting.size >= WAITING_MAX) throw error;
         await this.#retired(leftMs);
       }
     }
@@ -218,17 +218,17 @@ export class FenceKeeper {
 
   #retired(ms: number): Promise<void> {
     return new Promise(resolve => {
-      const cancel = this.#parts.later(ms, resolve);
-      this.#waiting.push(() => {
+      const tell = () => {
         cancel();
+        this.#waiting.delete(tell);
         resolve();
-      });
+      };
+      const cancel = this.#parts.later(ms, tell);
+      this.#waiting.add(tell);
     });
   }
 
   #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const tell of waiting) tell();
+    for (const tell of this.#waiting) tell();
   }
 }

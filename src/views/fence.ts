@@ -35,9 +35,9 @@ export interface Fence {
 
 export const FENCE_LIMITS = {
   /** Open ones of a view. An invalidation makes one, or one for each tag. */
-  open: 256,
+  open: 1_024,
   /** Of the texts of all open ones: each change of the catalog carries them. An invalidation has 16 KiB at most. */
-  bytes: 32 * 1024,
+  bytes: 64 * 1024,
   /** What fits a record. */
   schema: 2 ** 32 - 1,
 } as const;

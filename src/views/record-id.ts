@@ -1,7 +1,7 @@
 /**
  * Finds a record's id without reading the record: the front routes each NDJSON line by it, and a lane reads the line.
  *
- * Only as much is looked at as it takes to find the top-level `id`. Values before it are stepped over by their brackets
+ * Only as much is looked at as it takes to find the top-level `id` (of a cache's entry: `key`). Values before it are stepped over by their brackets
  * and quotes; whether they are JSON is for the lane to say. A text that is JSON and has one string `id` gives that id.
  */
 import { HeadraceError } from '../base/errors.js';
@@ -21,15 +21,14 @@ import {
   TAB,
 } from '../base/json-syntax.js';
 
-const NAME = Buffer.from('"id"');
 /** Used within one call only. */
 const strings = new JsonReader();
 
 /**
- * The top-level `id` of the object between `start` and `end`; `undefined` when there is none, it is no string, or what
- * is before it is broken. The id is not checked against the rules for ids.
+ * The top-level `id` of the object between `start` and `end`, or another member, which is a string; `undefined` when there
+ * is none, it is no string, or what is before it is broken. The id is not checked against the rules for ids.
  */
-export function readRecordId(bytes: Uint8Array, start: number, end: number): string | undefined {
+export function readRecordId(bytes: Uint8Array, start: number, end: number, name = 'id'): string | undefined {
   let at = skipSpace(bytes, start, end);
   if (bytes[at] !== OPEN_BRACE) return undefined;
   do {
@@ -38,18 +37,21 @@ export function readRecordId(bytes: Uint8Array, start: number, end: number): str
     const colon = skipSpace(bytes, keyEnd, end);
     if (colon >= end || bytes[colon] !== COLON) return undefined;
     const value = skipSpace(bytes, colon + 1, end);
-    if (isId(bytes, key, keyEnd)) return stringAt(bytes, value, end);
+    if (isNamed(bytes, key, keyEnd, name)) return stringAt(bytes, value, end);
     at = skipValue(bytes, value, end);
   } while (at < end && bytes[at] === COMMA);
   return undefined;
 }
 
-function isId(bytes: Uint8Array, key: number, end: number): boolean {
-  if (end - key !== NAME.length) {
+/** Whether the key from its quote on is the name, which is of plain letters. */
+function isNamed(bytes: Uint8Array, key: number, end: number, name: string): boolean {
+  const { length } = name;
+  if (end - key !== length + 2) {
     // Spelled with escapes, it is longer: at most six bytes a letter.
-    return end - key <= 14 && hasBackslash(bytes, key, end) && stringAt(bytes, key, end) === 'id';
+    return end - key <= 6 * length + 2 && hasBackslash(bytes, key, end) && stringAt(bytes, key, end) === name;
   }
-  return bytes[key + 1] === NAME[1] && bytes[key + 2] === NAME[2];
+  for (let n = 0; n < length; n++) if (bytes[key + 1 + n] !== name.charCodeAt(n)) return false;
+  return true;
 }
 
 /** Not by `indexOf`, which would look through all that is behind the key as well. */

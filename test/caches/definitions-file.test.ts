@@ -107,6 +107,34 @@ describe('a file', () => {
     expect(caches.length).toBe(CACHES_STANDARD.length);
   });
 
+  test('makes a cache one of embeddings', () => {
+    const caches = readCaches({
+      embeddings: { embedding: { dimensions: 384 } },
+      small: { embedding: { dimensions: 1, storage: 'int8', metric: 'l2' } },
+    });
+    expect(named(caches, 'embeddings')).toEqual({
+      ...named(CACHES_STANDARD, 'embeddings'),
+      embedding: { dimensions: 384, packing: 'float32', metric: 'cosine' },
+    });
+    const small = named(caches, 'small');
+    expect(small?.embedding).toEqual({ dimensions: 1, packing: 'int8', metric: 'l2' });
+    const shown = Object.fromEntries(caches.map(cache => [cache.name, definitionJson(cache)]));
+    expect(readCaches(shown)).toEqual(caches);
+  });
+
+  test('is told what is wrong with an embedding', () => {
+    const found = (embedding: unknown) =>
+      problems(() => readCaches({ mine: { embedding } })).map(line => line.split(' ', 2).join(' '));
+    expect(found({})).toEqual(['f: caches.mine.embedding.dimensions']);
+    for (const dimensions of [0, 1.5, -1, 8193, '384', null])
+      expect(found({ dimensions })).toEqual(['f: caches.mine.embedding.dimensions']);
+    expect(found({ dimensions: 8192, storage: 'int4', metric: 'euclid', k: 1 })).toEqual([
+      'f: caches.mine.embedding.storage',
+      'f: caches.mine.embedding.metric',
+      'f: caches.mine.embedding.k',
+    ]);
+  });
+
   test('may name a cache like what every object has', () => {
     const caches = read('{"caches":{"__proto__":{"ttl":"1s"},"constructor":{}}}');
     expect(named(caches, '__proto__')).toEqual({ ...CACHE_STANDARD, name: '__proto__', ttlMs: 1000 });

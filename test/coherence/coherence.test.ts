@@ -145,13 +145,10 @@ async function onRedis(
       hurts: new Hurts({ redis, proxies, mortal, random }),
     });
   } catch (error) {
-    for (const { log } of servers)
-      console.info(
-        log
-          .slice(-20)
-          .map(line => JSON.stringify(line))
-          .join('\n'),
-      );
+    for (const { log, running, errorOutput } of servers) {
+      const lines = log.slice(-20).map(line => JSON.stringify(line));
+      console.info([running ? 'running' : 'ended', errorOutput.slice(-2_000), ...lines].join('\n'));
+    }
     throw error;
   } finally {
     for (const server of servers) await server.stop();

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matchesPattern } from '../../src/base/pattern.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
-import type { Selector } from '../../src/views/fence.js';
+import { FENCE_LIMITS, type Selector } from '../../src/views/fence.js';
 import { FULL, FULL_TIMEOUT, SEED } from '../base/seeded.js';
 import { SharedCatalog } from '../views/shared-catalog.js';
 import { FencedServer, TestStore, TIMES } from './fenced-servers.js';
@@ -321,15 +321,17 @@ it('wait for room when too many are open, for a bounded time', async () => {
   const server = await open({ ...TIMES, openMsMin: 500 });
   await server.put('k', 0, []);
   const tags = (from: number) => Array.from({ length: 64 }, (_, n) => `t${from + n}`);
-  for (let from = 0; from < 256; from += 64) await server.invalidate({ kind: 'tags', tags: tags(from) });
+  for (let from = 0; from < FENCE_LIMITS.open; from += 64)
+    await server.invalidate({ kind: 'tags', tags: tags(from) });
   const waited = server.invalidate({ kind: 'prefix', prefix: 'a' });
   await server.settle();
-  expect(server.view.fences).toHaveLength(256);
+  expect(server.view.fences).toHaveLength(FENCE_LIMITS.open);
   await server.pass(500);
   await waited;
   expect(server.view.fences.map(({ text }) => text)).toEqual(['a']);
-  for (let from = 0; from < 192; from += 64) await server.invalidate({ kind: 'tags', tags: tags(from) });
-  const late = server.invalidate({ kind: 'tags', tags: tags(192) }).catch(error => error.code);
+  for (let from = 64; from < FENCE_LIMITS.open; from += 64)
+    await server.invalidate({ kind: 'tags', tags: tags(from) });
+  const late = server.invalidate({ kind: 'tags', tags: tags(FENCE_LIMITS.open) }).catch(error => error.code);
   // Nobody walks.
   await server.pass(499);
   await server.pass(TIMES.waitMs);

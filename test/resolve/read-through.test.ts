@@ -32,11 +32,18 @@ function lane(fetch: Fetch, tier: Tier = new MapTier(), definition: Partial<Cach
   parts.views.declare(CACHE);
   const counters = new OriginCounters(originCounterMemory(1), 0);
   const cache = { definition: { ...DEFINITION, ...definition }, origin: { fetch }, counters };
+  const { enabled } = cache.definition;
   const through = new ReadThrough({ ...parts, caches: new Map([[name, cache]]) });
   /** The text, or how else it came. */
   const ask = async (id: string, waitMs = 60_000) => {
     const deadlineMs = parts.clock.now() + waitMs;
-    const { rows, answers } = await through.read({ kind: 'read-through', viewUid: 9, ids: [id], deadlineMs });
+    const { rows, answers } = await through.read({
+      kind: 'read-through',
+      viewUid: 9,
+      ids: [id],
+      enabled,
+      deadlineMs,
+    });
     const record = new PackedRows(rows, 1).record(0);
     const entry = new EntryReader();
     if (record !== undefined) entry.reset(record);

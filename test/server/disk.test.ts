@@ -4,6 +4,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../support/redis-server.js';
 import { CheckedClient } from './checked-client.js';
 import { Ledger } from './ledger.js';
 import { makeDataDir, type ServerOptions, ServerProcess, startServerProcess } from './server-process.js';
@@ -96,6 +97,18 @@ describe('ports', () => {
     );
     await startServerProcess({ dataDir });
     expect((await fetch(`${server.url}/v1/views`)).status).toBe(200);
+  });
+
+  it('are free at once for the successor of a server that has ended, and for nobody else then', async () => {
+    const env = { HEADRACE_PORT: String(await freePort()) };
+    for (const signal of ['SIGKILL', 'SIGTERM', 'SIGTERM'] as const) {
+      const server = await startServerProcess({ env });
+      // Its connection is kept, so that it is the server that ends it.
+      expect((await fetch(`${server.url}/v1/views`)).status).toBe(200);
+      await server.stop(signal);
+    }
+    await startServerProcess({ env });
+    expect(await refusal({ dataDir: makeDataDir(), env })).toContain('is in use; choose another');
   });
 });
 

@@ -158,7 +158,7 @@ onBothFronts(
 
     test('are found by an invalidation where memory does not have them', async () => {
       const { api } = subject;
-      const all = Array.from({ length: 3_000 }, (_, n) => `key ${n}`);
+      const all = Array.from({ length: 2_000 }, (_, n) => `key ${n}`);
       await Promise.all(
         all.map((key, n) =>
           api.request('PUT', pathOf('plans', key), key.padEnd(1_500), {
@@ -174,12 +174,12 @@ onBothFronts(
         }
         return count;
       };
-      expect(await counts()).toBe(3_000);
+      expect(await counts()).toBe(2_000);
       const invalidate = async (body: unknown) =>
         (await api.post('/v1/caches/plans/invalidate', body)).json() as unknown;
       expect(await invalidate({ tags: ['third:1'] })).toEqual({ invalidated: null });
       expect(await invalidating(api, 'plans')).toBeGreaterThan(0);
-      expect(await counts()).toBe(2_000);
+      expect(await counts()).toBe(all.filter((_, n) => n % 3 !== 1).length);
       expect(await invalidate({ prefix: 'key 1' })).toEqual({ invalidated: null });
       const left = all.filter((key, n) => !key.startsWith('key 1') && n % 3 !== 1).length;
       expect(await counts()).toBe(left);
@@ -189,7 +189,7 @@ onBothFronts(
         ({ view, erased }) => view === '@plans' && Number(erased) > 0,
       );
       const erased = retired.reduce((sum, line) => sum + Number(line['erased']), 0);
-      expect(erased).toBe(3_000 - left);
+      expect(erased).toBe(2_000 - left);
     });
 
     test('are asked to be invalidated as records are', async () => {

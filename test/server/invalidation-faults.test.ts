@@ -69,12 +69,15 @@ test('survive lanes that die during the walk', async () => {
   });
   const api = new ApiClient(server.port);
   await fill(api);
+  const orders = () => server.log.filter(({ msg }) => msg === 'ordered').length;
   const deaths = () => server.log.filter(({ kind }) => kind === 'restarted').length;
   await invalidate(api, { prefix: 'k1' });
   for (let death = 0; death < 3; death++) {
     const before = deaths();
     server.signal('SIGUSR2');
-    await eventually(() => deaths() > before, 'a lane has died and has another thread', 30_000);
+    // All that were to die: a thread that has not begun yet hears no order.
+    const isOver = () => deaths() > before && deaths() >= orders();
+    await eventually(isOver, 'each lane that has died has another thread', 30_000);
   }
   await invalidate(api, { prefix: 'k2' });
   const left = KEYS.filter(key => !/^k[12]/.test(key));
@@ -134,7 +137,10 @@ describeWithRedis('invalidations of two servers on one Redis', () => {
 
   test('and reads are refused, and not misses, while the cache is not known', async () => {
     const config = join(makeDataDir(), 'config.json');
-    writeFileSync(config, JSON.stringify({ caches: { fresh: {} } }));
+    writeFileSync(
+      config,
+      JSON.stringify({ caches: { fresh: {}, vectors: { embedding: { dimensions: 2 } } } }),
+    );
     const before = await open();
     await before.server.stop();
     before.api.close();
@@ -150,13 +156,20 @@ describeWithRedis('invalidations of two servers on one Redis', () => {
       '1',
       'headrace; fwd=miss; detail=unavailable',
     ]);
-    const batch = await api.post(`${path}:batchGet`, { keys: ['k', 'l'] });
-    expect([batch.status, batch.headers['cache-status']]).toEqual([
-      200,
-      'headrace; fwd=miss; detail=unavailable',
-    ]);
-    const { entries } = batch.json() as { entries: { status: string }[] };
-    expect(entries.map(({ status }) => status)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    for (const cache of ['fresh', 'vectors']) {
+      const batch = await api.post(`/v1/caches/${cache}/entries:batchGet`, { keys: ['k', 'l'] });
+      expect([batch.status, batch.headers['cache-status']]).toEqual([
+        200,
+        'headrace; fwd=miss; detail=unavailable',
+      ]);
+      const { entries } = batch.json() as { entries: { status: string }[] };
+      expect(entries.map(({ status }) => status)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    }
+    const scored = await api.post('/v1/embeddings/vectors/score', { query: [1, 2], candidates: ['k'] });
+    expect(scored.json()).toMatchObject({ matches: [], missing: [], unavailable: ['k'] });
+    const { figures } = (await api.get('/v1/caches/vectors')).json() as { figures: unknown };
+    const scoring = { questions: 1, scored: 0, missing: 0, unavailable: 1, malformed: 0 };
+    expect(figures).toEqual({ scoring });
     expectProblem(await api.post('/v1/caches/fresh/invalidate', { all: true }), 503, 'unavailable');
     redis.resume();
     await eventually(async () => (await api.get(`${path}/k`)).status === 404, 'the cache is known', 30_000);

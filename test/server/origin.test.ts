@@ -1,8 +1,10 @@
 /** Caches that are read through to an origin: what it answers, how long it is kept, and what its answers may not do. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../support/redis-server.js';
+import { ApiClient } from './api-client.js';
 import { expectProblem } from './both-fronts.js';
 import { entryPath, keyOf, OriginScene, shown } from './origin-scene.js';
+import { makeDataDir } from './server-process.js';
 
 const FROM_ORIGIN = 'headrace; fwd=miss; stored; detail=origin';
 
@@ -22,6 +24,7 @@ describe.each(['uws', 'node'])('a cache with an origin, %s front', front => {
           origin: {},
         },
         prefixed: { prefix: 'p:ü/', tagsMax: 1, origin: {} },
+        vectors: { negativeTtl: '1h', embedding: { dimensions: 3, storage: 'int8' }, origin: {} },
       },
       env: { HEADRACE_FRONT: front },
     });
@@ -156,6 +159,81 @@ describe.each(['uws', 'node'])('a cache with an origin, %s front', front => {
     expect(scene.keysAsked.sort()).toEqual(['k', 'k', 'k', 'k', 'l']);
   });
 
+  test('that is switched off while it runs is asked each time too, and serves what it kept when it is on again', async () => {
+    const admin = new ApiClient(scene.server.adminPort);
+    const switchTo = async (enabled: boolean) =>
+      expect((await admin.post('/admin/caches/results', { enabled })).status).toBe(200);
+    await scene.get('results', 'kept');
+    scene.origin.answer = response => response.end('other');
+    await switchTo(false);
+    for (const key of ['kept', 'kept', 'never'])
+      expect(shown(await scene.get('results', key))).toEqual([
+        200,
+        'other',
+        'headrace; fwd=bypass; detail=origin',
+      ]);
+    const put = await scene.api.put(entryPath('results', 'put'), 'mine');
+    expect([put.status, put.headers['cache-status']]).toEqual([204, 'headrace; fwd=method; stored=?0']);
+    await switchTo(true);
+    admin.close();
+    expect(shown(await scene.get('results', 'kept')).slice(0, 2)).toEqual([200, 'for kept']);
+    for (const key of ['never', 'put'])
+      expect(shown(await scene.get('results', key))).toEqual([200, 'other', FROM_ORIGIN]);
+    expect(scene.keysAsked).toEqual(['kept', 'kept', 'kept', 'never', 'never', 'put']);
+  });
+
+  test('of embeddings keeps vectors, and nothing that is none', async () => {
+    const { api, origin } = scene;
+    const answers: Readonly<Record<string, readonly [string, string | Buffer]>> = {
+      json: ['application/json', '[127, 0, -1]'],
+      bytes: ['application/octet-stream', Buffer.from(Float32Array.of(0, 127, 1).buffer)],
+      short: ['application/json', '[1, 2]'],
+      words: ['application/json', '{"not":"a vector"}'],
+      text: ['text/plain', '[1, 2, 3]'],
+    };
+    origin.answer = (response, { path }) => {
+      const answer = answers[keyOf(path) ?? ''];
+      if (answer === undefined) response.writeHead(404).end();
+      else response.writeHead(200, { 'content-type': answer[0], etag: '"theirs"' }).end(answer[1]);
+    };
+    const json = await scene.get('vectors', 'json');
+    expect(shown(json)).toEqual([200, '[127,0,-1]', FROM_ORIGIN]);
+    expect(json.headers.etag).not.toBe('"theirs"');
+    expect(shown(await scene.get('vectors', 'bytes'))).toEqual([200, '[0,127,1]', FROM_ORIGIN]);
+    for (const key of ['short', 'words', 'text']) {
+      const answer = await scene.get('vectors', key);
+      expectProblem(answer, 502, 'bad-origin');
+      expect(answer.headers['cache-status']).toBe('headrace; fwd=miss; detail=bad-origin');
+    }
+    expectProblem(await scene.get('vectors', 'none'), 404, 'entry-not-found');
+    const keys = ['json', 'short', 'none', 'bytes'];
+    const batch = (await api.post('/v1/caches/vectors/entries:batchGet', { keys })).json();
+    expect(batch).toMatchObject({
+      entries: [
+        { vector: [127, 0, -1] },
+        { status: 'UNAVAILABLE' },
+        { status: 'NOT_FOUND' },
+        { vector: [0, 127, 1] },
+      ],
+    });
+    const question = { query: [1, 0, 0], candidates: keys, k: 4, metric: 'dot' };
+    expect((await api.post('/v1/embeddings/vectors/score', question)).json()).toMatchObject({
+      matches: [
+        { id: 'json', score: 127 },
+        { id: 'bytes', score: 0 },
+      ],
+      missing: ['short', 'none'],
+    });
+    expect((await api.get('/v1/caches/vectors')).json()).toMatchObject({
+      figures: {
+        l1: { entries: 3 },
+        invalidating: 0,
+        origin: { breaker: 'closed', rejected: 4, failures: 0 },
+        scoring: { questions: 1, scored: 2, missing: 2, malformed: 0 },
+      },
+    });
+  });
+
   test('shows neither a prefix to the origin, nor what it is asked with to clients', async () => {
     expect((await scene.get('prefixed', 'k')).text).toBe('for k');
     const shownCache = (await scene.api.get('/v1/caches/prefixed')).json();
@@ -251,4 +329,25 @@ describe.each(['uws', 'node'])('a cache with an origin, %s front', front => {
     expect((await scene.get('results', 'asked')).text).toBe('new');
     expect(scene.keysAsked).toHaveLength(2);
   });
+});
+
+test('of embeddings asks anew for what was kept when it was told otherwise, and does not fall back on that', async () => {
+  const dataDir = makeDataDir();
+  const told = (dimensions: number) => ({ vectors: { embedding: { dimensions }, origin: { retries: 0 } } });
+  const before = await OriginScene.start({ caches: told(2), dataDir });
+  before.origin.answer = response =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end('[1,2]');
+  for (const key of ['one', 'other'])
+    expect(shown(await before.get('vectors', key))).toEqual([200, '[1,2]', FROM_ORIGIN]);
+  await before.close();
+  const after = await OriginScene.start({ caches: told(3), dataDir });
+  after.origin.answer = (response, { path }) => {
+    if (keyOf(path) === 'other') response.writeHead(500).end();
+    else response.writeHead(200, { 'content-type': 'application/json' }).end('[1,2,3]');
+  };
+  expect(shown(await after.get('vectors', 'one'))).toEqual([200, '[1,2,3]', FROM_ORIGIN]);
+  expect(shown(await after.get('vectors', 'one')).slice(0, 2)).toEqual([200, '[1,2,3]']);
+  expectProblem(await after.get('vectors', 'other'), 503, 'unavailable');
+  expect(after.keysAsked).toEqual(['one', 'other']);
+  await after.close();
 });
