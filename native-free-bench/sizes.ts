@@ -68,7 +68,7 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     zipfDocuments: 1_000_000,
     coldDocuments: 40_000,
     missPercents: [10, 50, 100],
-    loadRecords: 10_000_000,
+    loadRecords: 25_000_000,
     restartRecords: 1_000_000,
     durationMs: 10_000,
     roundMs: 2_000,

@@ -73,8 +73,9 @@ export interface Figure {
   readonly metric:
     | 'records_per_s'
     | 'ready'
-    | 'memory_peak_hundredth'
-    | 'memory_peak_tenth'
+    | 'memory_peak_1e5'
+    | 'memory_peak_1e6'
+    | 'memory_peak_1e7'
     | 'memory_peak'
     | 'memory_growth'
     | 'bytes_per_s'

@@ -34,7 +34,7 @@ export async function checkMachine(
 }
 
 function judgeCores({ lanes }: Config, { cores }: Machine): Verdict {
-  const says = `${lanes} lanes and the front thread on ${cores} cores`;
+  const says = `${lanes} ${lanes === 1 ? 'lane' : 'lanes'} and the front thread on ${cores} cores`;
   const fit = Math.max(1, Math.floor(cores) - 1);
   return lanes <= fit
     ? ok(says)

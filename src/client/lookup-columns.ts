@@ -2,7 +2,7 @@
  * A lookup's answer in FlatBuffers as typed columns: vectors of floats are looked at where they lie, nothing is made per
  * row. Answers have no checksum; what does not fit together is `bad-answer`.
  */
-import { ByteBuffer } from 'flatbuffers';
+import { ByteBuffer, Encoding } from 'flatbuffers';
 import { Column as ColumnTable, LookupAnswer } from '../views/generated/headrace.js';
 import { type ColumnKind, SCALAR_TYPES } from '../views/schema.js';
 import { ClientError, localError } from './client-error.js';
@@ -80,13 +80,16 @@ function columnsOf(bytes: Uint8Array, ids: readonly string[]): LookupColumns {
   const statuses = answer.statusesArray();
   const places = answer.columnsLength();
   check(statuses?.length === rows && answer.versionsLength() === rows, 'it is not for the ids asked for');
-  check(answer.idsLength() === rows && (rows === 0 || answer.ids(0) === ids[0]), 'it is for other ids');
+  check(
+    answer.idsLength() === rows && (rows === 0 || textOf(answer.ids(0, UTF8)) === ids[0]),
+    'it is for other ids',
+  );
   check(places === answer.featuresLength() && places * 4 <= bytes.length, 'its columns have no names');
   const columns = new Map<string, LookupColumn>();
   const table = new ColumnTable();
   for (let place = 0; place < places; place++) {
     check(answer.columns(place, table) !== null, 'a column is missing');
-    columns.set(String(answer.features(place)), columnOf(table, rows));
+    columns.set(textOf(answer.features(place, UTF8)), columnOf(table, rows));
   }
   const names = Array.from(statuses, status => {
     const name = STATUSES[status];
@@ -128,7 +131,7 @@ function valuesOf(table: ColumnTable, kind: ColumnKind, rows: number): AnyValues
       return Float64Array.from({ length: rows }, (_, row) => Number(table.int64s(row)));
     case 'string':
       if (table.stringsLength() !== rows) return undefined;
-      return Array.from({ length: rows }, (_, row) => String(table.strings(row)));
+      return Array.from({ length: rows }, (_, row) => textOf(table.strings(row, UTF8)));
     case 'bytes':
       if (table.bytesLength() !== rows) return undefined;
       return Array.from({ length: rows }, (_, row) => table.bytes(row)?.dataArray() ?? NO_NULLS);
@@ -136,6 +139,14 @@ function valuesOf(table: ColumnTable, kind: ColumnKind, rows: number): AnyValues
 }
 
 const NO_NULLS = new Uint8Array(0);
+
+/** The decoder of the library takes a byte order mark at the front of a text away. */
+const UTF8 = Encoding.UTF8_BYTES;
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+function textOf(bytes: string | Uint8Array | null): string {
+  return bytes instanceof Uint8Array ? decoder.decode(bytes) : String(bytes);
+}
 
 /** Whether a column holds what was declared. */
 export function isOfType({ kind, length }: LookupColumn, type: FeatureType): boolean {

@@ -60,7 +60,7 @@ export class Sweeper {
     // Who asks from now on is not to join a reading that began before, nor is what an origin answers to it to be kept:
     // each fence has raised the number, also one that is retired by now.
     if (stored.schema > schema) flights.forgetAll(uid);
-    if (newestFence(fences) > this.#droppedUpTo(uid)) this.#ofTable.add(uid);
+    if (newestFence(fences) > this.#droppedUpTo(uid)) void this.#ofTable.add(uid);
   }
 
   forget(viewUid: number): void {
@@ -70,7 +70,7 @@ export class Sweeper {
 
   /** Begins to erase what the view's fences hide; `onSwept` tells of the end. */
   sweep(viewUid: number): void {
-    this.#ofStore.add(viewUid);
+    void this.#ofStore.add(viewUid);
   }
 
   /** What is under way ends at its next step. */
@@ -89,7 +89,7 @@ export class Sweeper {
   async #dropHidden(viewUid: number): Promise<void> {
     const { cache, pace } = this.#parts;
     const { view, fences } = this.#fenced(viewUid) ?? {};
-    if (view === undefined || fences === undefined) return;
+    if (view === undefined || fences === undefined || fences.newest <= this.#droppedUpTo(viewUid)) return;
     const scan = cache.removeWhere(view.slot, (bytes, keyStart, keyEnd, start, end) =>
       fences.hides(bytes, start, end, bytes, keyStart, keyEnd),
     );
@@ -107,7 +107,11 @@ export class Sweeper {
       const known = this.#fenced(viewUid);
       if (known?.fences === undefined) return;
       try {
-        const erased = await walk.run(known, () => this.#fenced(viewUid) === undefined);
+        // The fences are retired when this is told: the table must be done with them by then, or it would be emptied.
+        const [erased] = await Promise.all([
+          walk.run(known, () => this.#fenced(viewUid) === undefined),
+          this.#ofTable.add(viewUid),
+        ]);
         if (this.#fenced(viewUid) === undefined) return;
         return onSwept(viewUid, known.fences.newest, erased);
       } catch (error) {
@@ -118,27 +122,26 @@ export class Sweeper {
   }
 }
 
-/** Does one thing at a time for each that asks, once for all that ask before its turn. */
+/** Does one thing at a time, once for all that ask before its turn. */
 class Turns {
   readonly #work: (viewUid: number) => Promise<void>;
-  readonly #waiting = new Set<number>();
-  #isRunning = false;
+  readonly #waiting = new Map<number, Promise<void>>();
+  #last: Promise<void> = Promise.resolve();
 
   constructor(work: (viewUid: number) => Promise<void>) {
     this.#work = work;
   }
 
-  add(viewUid: number): void {
-    this.#waiting.add(viewUid);
-    if (!this.#isRunning) void this.#run();
-  }
-
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    for (const viewUid of this.#waiting) {
+  /** Resolves when the view's next turn is over. */
+  add(viewUid: number): Promise<void> {
+    const known = this.#waiting.get(viewUid);
+    if (known !== undefined) return known;
+    const turn = this.#last.then(() => {
       this.#waiting.delete(viewUid);
-      await this.#work(viewUid);
-    }
-    this.#isRunning = false;
+      return this.#work(viewUid);
+    });
+    this.#waiting.set(viewUid, turn);
+    this.#last = turn;
+    return turn;
   }
 }

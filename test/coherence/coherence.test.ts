@@ -145,9 +145,10 @@ async function onRedis(
       hurts: new Hurts({ redis, proxies, mortal, random }),
     });
   } catch (error) {
-    for (const { log, running, errorOutput } of servers) {
-      const lines = log.slice(-20).map(line => JSON.stringify(line));
-      console.info([running ? 'running' : 'ended', errorOutput.slice(-2_000), ...lines].join('\n'));
+    for (const server of servers) {
+      const state = server.running ? 'running' : JSON.stringify(await server.exited);
+      const lines = server.log.slice(-20).map(line => JSON.stringify(line));
+      console.info([state, server.errorOutput.slice(-2_000), ...lines].join('\n'));
     }
     throw error;
   } finally {

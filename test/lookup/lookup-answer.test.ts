@@ -22,6 +22,7 @@ import {
   TIMES,
   testView,
 } from '../views/arbitrary-records.js';
+import { textOf, UTF8 } from '../views/generated-text.js';
 import { expectedRow, type Lookup, lookupArbitrary, type Row, recordsOf } from './arbitrary-lookups.js';
 
 const STATUSES = ['PRESENT', 'NOT_FOUND', 'UNAVAILABLE'];
@@ -103,7 +104,7 @@ function generatedCell(column: GeneratedColumn, { kind, length }: Feature, row: 
     case 'float64':
       return column.float64s(row);
     case 'string':
-      return column.strings(row);
+      return textOf(column.strings(row, UTF8));
     case 'bytes':
       return column.bytes(row)?.dataArray()?.slice() ?? null;
     case 'embedding':
@@ -161,8 +162,10 @@ describe.each(WAYS)('a lookup answers what its rows were, gathered $way,', ({ ga
       const read = generated(answer.finishFlatBuffer());
       expect(read.view()).toBe('docs');
       expect(read.schema()).toBe(lookup.view.schema);
-      expect(Array.from({ length: read.featuresLength() }, (_, n) => read.features(n))).toEqual(names);
-      expect(Array.from({ length: read.idsLength() }, (_, n) => read.ids(n))).toEqual(
+      expect(Array.from({ length: read.featuresLength() }, (_, n) => textOf(read.features(n, UTF8)))).toEqual(
+        names,
+      );
+      expect(Array.from({ length: read.idsLength() }, (_, n) => textOf(read.ids(n, UTF8)))).toEqual(
         rows.map(({ id }) => id),
       );
       expect([...(read.statusesArray() ?? [])]).toEqual(expected.map(({ status }) => status));

@@ -25,6 +25,7 @@ import {
   TIMES,
   testView,
 } from './arbitrary-records.js';
+import { textOf, UTF8 } from './generated-text.js';
 
 /** A feature of a record, as the project's own reader gives it. */
 function readCell(record: RecordReader, { kind, index, length, position }: Feature): Cell {
@@ -50,7 +51,7 @@ function generatedCell(record: FeatureRecord, { kind, index, length, position }:
     case 'float64':
       return index < record.float64sLength() ? record.float64s(index) : null;
     case 'string':
-      return index < record.stringsLength() ? record.strings(index) : null;
+      return index < record.stringsLength() ? textOf(record.strings(index, UTF8)) : null;
     case 'bytes':
       return index < record.bytesLength() ? (record.bytes(index)?.dataArray()?.slice() ?? null) : null;
     case 'embedding': {
@@ -118,8 +119,11 @@ describe('records', () => {
       expect(record.schema()).toBe(view.schema);
       expect(record.tombstone()).toBe(false);
       expect(view.columns.map(feature => generatedCell(record, feature))).toEqual(sample.cells);
-      expect(Array.from({ length: record.tagsLength() }, (_, n) => record.tags(n))).toEqual(sample.tags);
-      expect(record.metadata()).toBe(sample.metadata ?? null);
+      expect(Array.from({ length: record.tagsLength() }, (_, n) => textOf(record.tags(n, UTF8)))).toEqual(
+        sample.tags,
+      );
+      const metadata = record.metadata(UTF8);
+      expect(metadata && textOf(metadata)).toBe(sample.metadata ?? null);
       // Typed arrays over the columns need each to lie at a multiple of its size.
       expect(record.float64sArray()?.length ?? 0).toBe(view.widths.float64);
       expect(record.float32sArray()?.length ?? 0).toBe(view.widths.float32);
