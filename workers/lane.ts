@@ -120,7 +120,7 @@ async function open(
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
-  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+  const eraser = new Eraser({ ...parts, record, writes, origins: caches, pause: nextTurn });
   const sweeper = openSweeper(data, { ...parts, record, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
