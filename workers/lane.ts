@@ -97,7 +97,7 @@ async function open(
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
-  const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock);
+  const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock, data.origins.caches.length);
   const allFlights = together(flights, throughFlights);
   const { coherence, negative } = openCoherence(data, {
     ...{ views, cache, flights: allFlights, copies },
