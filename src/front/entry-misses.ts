@@ -119,7 +119,7 @@ export class EntryMisses {
 
   /** Answers with an entry that is due to be made anew, and with the lease if nobody has it. */
   refresh(exchange: Exchange, asked: Asked, served: Served, version: Version): void {
-    const { leasesOf, lease, serveDue } = this.#options;
+    const { leasesOf, lease, serveDue, answerError } = this.#options;
     const leases = exchange.method === 'HEAD' ? undefined : leasesOf(asked.cache);
     if (lease === undefined)
       return serveDue(exchange, asked, { ...served, token: leases?.refresh(asked.id) });
@@ -135,7 +135,8 @@ export class EntryMisses {
         const token = given && leases.grantRefresh(turn, given);
         leases.pass(turn);
         serveDue(kept, asked, { ...served, record, token });
-      });
+      })
+      .catch(error => answerError(kept, error));
   }
 
   async #run(miss: Miss, isLackKnown: boolean): Promise<void> {
