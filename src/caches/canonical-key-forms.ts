@@ -60,6 +60,11 @@ export function formKey<F extends KeyForm>(form: F, values: FormValues<F>, tenan
 
 function encoded(value: string, fixed: ReadonlySet<string>): string {
   if (fixed.has(value)) return percent(value.slice(0, 1)) + value.slice(1);
+  return encodeFormValue(value);
+}
+
+/** As a value stands in a key. */
+export function encodeFormValue(value: string): string {
   return value.replace(ENCODED, percent);
 }
 
