@@ -10,7 +10,12 @@ export interface EventTargets {
 }
 
 /** What one rule did: `{"event":"product.updated","cache":"results","tags":1,"invalidated":null}`. */
-export type EventOutcome = Readonly<Record<string, string | number | null>>;
+export type EventOutcome = Readonly<Record<string, unknown>> & {
+  /** The type. */
+  readonly event: string;
+  /** How many entries or copies there were; `null`: that is not known. */
+  readonly invalidated: number | null;
+};
 
 /**
  * Resolves when all of it has taken effect. One that fails holds back none of the others.
