@@ -11,7 +11,7 @@ const PROBLEMS = {
   'bad-name': { status: 400, title: 'The name is not allowed' },
   'bad-json': { status: 400, title: 'The body is not valid JSON' },
   'bad-header': { status: 400, title: 'A header is not allowed so' },
-  'bad-event': { status: 400, title: 'The event lacks what its rules need' },
+  'bad-event': { status: 400, title: 'The event does not fit its rules' },
   'bad-query': { status: 400, title: 'A query parameter is not allowed' },
   unauthorised: { status: 401, title: 'The admin key is missing or wrong' },
   'not-found': { status: 404, title: 'There is nothing at this path' },

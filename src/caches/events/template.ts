@@ -2,12 +2,12 @@
  * Templates of texts that an event fills: `product:{id}`.
  *
  *   {id}           the event's member of that name, as it is; of a list, each of its values makes a text of its own
- *   {id|encoded}   the same with `%`, `:` and `*` percent-encoded, as in the keys that `formKey` makes
+ *   {id|encoded}   the same as it stands in the keys that `formKey` makes: with `%`, `:` and `*` percent-encoded
  *   {{ and }}      a { and a }
  *
  * A value never means more than itself: it is not empty, and has no `*` where that would be a wildcard.
  */
-import { encodeFormValue } from '../canonical-key-forms.js';
+import { encodeFormValue, fixedWords } from '../canonical-key-forms.js';
 
 export interface Template {
   /** As it is written. */
@@ -17,7 +17,8 @@ export interface Template {
 
 export interface Place {
   readonly member: string;
-  readonly isEncoded: boolean;
+  /** Encoded, beside these words of the keys' forms; `undefined`: as it is. */
+  readonly fixed: ReadonlySet<string> | undefined;
 }
 
 /** The values of an event's members: none, one or several; a text says why a member has none that can be used. */
@@ -30,6 +31,7 @@ export interface FillProblem {
 }
 
 const TOKENS = /\{\{|\}\}|\{[^{}]*\}|[{}]/g;
+const NONE: ReadonlySet<string> = new Set();
 const PLACE = /^\{([A-Za-z_][\w.-]{0,63})(\|encoded)?\}$/;
 
 /** What is wrong, as a text, with one that is no template. */
@@ -49,11 +51,26 @@ export function parseTemplate(text: string): Template | string {
       return `has '${token}', which is none of {member}, {member|encoded}, {{ and }}; a member is letters, digits, _ . -`;
     if (literal !== '') parts.push(literal);
     literal = '';
-    parts.push({ member, isEncoded: encoded !== undefined });
+    parts.push({ member, fixed: encoded === undefined ? undefined : NONE });
   }
   literal += text.slice(end);
   if (literal !== '') parts.push(literal);
-  return { text, parts };
+  return { text, parts: parts.map((part, at) => inForm(part, parts.slice(0, at), parts)) };
+}
+
+/** What is encoded, as at its place in a key of a form. */
+function inForm(
+  part: string | Place,
+  before: readonly (string | Place)[],
+  parts: readonly (string | Place)[],
+): string | Place {
+  if (typeof part === 'string' || part.fixed === undefined) return part;
+  const segmentsOf = (some: readonly (string | Place)[]) =>
+    some
+      .map(given => (typeof given === 'string' ? given : '{}'))
+      .join('')
+      .split(':');
+  return { ...part, fixed: fixedWords(segmentsOf(parts), segmentsOf(before).length - 1) };
 }
 
 /** The members that it needs, each once. */
@@ -88,14 +105,14 @@ export function fillTemplate(
   );
 }
 
-function valueAt({ member, isEncoded }: Place, chosen: ReadonlyMap<string, string>): string {
+function valueAt({ member, fixed }: Place, chosen: ReadonlyMap<string, string>): string {
   const value = chosen.get(member) ?? '';
-  return isEncoded ? encodeFormValue(value) : value;
+  return fixed === undefined ? value : encodeFormValue(value, fixed);
 }
 
 function wildcardIn(template: Template, members: Members): FillProblem | undefined {
   for (const part of template.parts) {
-    if (typeof part === 'string' || part.isEncoded) continue;
+    if (typeof part === 'string' || part.fixed !== undefined) continue;
     const { member } = part;
     const values = members.get(member) ?? '';
     if (typeof values !== 'string' && values.some(value => value.includes('*')))

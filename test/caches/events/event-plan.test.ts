@@ -1,4 +1,5 @@
 /** The rules of events in the configuration file, and what they make of events. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { HeadraceError } from '../../../src/base/errors.js';
 import { JsonReader } from '../../../src/base/json.js';
@@ -24,7 +25,7 @@ const RULES = {
   'weights.changed': [
     { cache: 'rankingConfig', ids: ['ranking:weights:{category}', 'ranking:config:global'] },
   ],
-  'users.merged': [{ cache: 'results', pattern: 'search:*:{user}:*' }],
+  'user.deleted': [{ cache: 'results', pattern: 'search:*:{user}:*' }],
   'model.trained': [{ cache: 'embeddings', all: true }],
   'product.viewed': [],
 };
@@ -66,6 +67,20 @@ describe('rules in the file', () => {
     expect([...rules].map(([type, ofType]) => [type, eventRulesJson(ofType)])).toEqual(Object.entries(RULES));
     expect([...needed].sort()).toEqual(['categories', 'category', 'id', 'user']);
     expect(readDefinitions(Buffer.from('{}'), 'f').events.size).toBe(0);
+  });
+
+  test('of docs/api.md are rules, and make of its event what it says', () => {
+    const documentation = readFileSync(new URL('../../../../docs/api.md', import.meta.url), 'utf8');
+    const section = documentation.slice(documentation.indexOf('\n## Events\n'));
+    const [, example = ''] = /```json\n(.*?)```/s.exec(section) ?? [];
+    const [, event = ''] = /`POST \/v1\/events` `(.*?)`/s.exec(section) ?? [];
+    const documented = readDefinitions(Buffer.from(example), 'api.md').events;
+    expect([...documented.keys()]).toEqual(Object.keys(RULES).filter(type => documented.has(type)));
+    expect(documented.size).toBe(5);
+    expect(planned(event, documented).map(({ texts }) => [...texts])).toEqual([
+      ['product:7', 'category:a', 'category:b'],
+      ['7'],
+    ]);
   });
 
   test('are told every problem with its place', () => {
@@ -134,9 +149,9 @@ describe('events', () => {
         { kind: 'ids', ids: ['ranking:weights:books', 'ranking:config:global'] },
       ],
     ]);
-    expect(steps({ type: 'users.merged', user: ['u1', 'u2'] })).toEqual([
+    expect(steps({ type: 'user.deleted', user: ['u1', 'u2'] })).toEqual([
       [
-        'users.merged',
+        'user.deleted',
         'results',
         { kind: 'pattern', pattern: 'search:*:u1:*' },
         { kind: 'pattern', pattern: 'search:*:u2:*' },
@@ -195,7 +210,7 @@ describe('events', () => {
       expect(refusal(`{"type":"weights.changed","category":${value}}`)[1]).toContain(`category ${detail}`);
     const long = refusal(JSON.stringify({ type: 'weights.changed', category: 'x'.repeat(497) }));
     expect(long).toEqual(['bad-event', 'category makes more than 512 bytes of "ranking:weights:{category}"']);
-    expect(refusal('{"type":"users.merged","user":"*"}')).toEqual([
+    expect(refusal('{"type":"user.deleted","user":"*"}')).toEqual([
       'bad-event',
       'user has a *, which would be a wildcard in "search:*:{user}:*"',
     ]);
@@ -225,7 +240,7 @@ describe('events', () => {
       'the body has more than 1000 events; split it',
     ]);
     const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
-    const ofUsers = (count: number) => JSON.stringify({ type: 'users.merged', user: numbers(count) });
+    const ofUsers = (count: number) => JSON.stringify({ type: 'user.deleted', user: numbers(count) });
     expect(planned(ofUsers(1_000))[0]?.texts.size).toBe(1_000);
     expect(refusal(ofUsers(1_001))).toEqual(['bad-event']);
     const pairs = rulesOf({ pair: [{ view: 'docs', ids: ['{a}:{b}'] }] });

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { matchesPattern } from '../../../src/base/pattern.js';
+import { formKey } from '../../../src/caches/canonical-key-forms.js';
 import {
   fillTemplate,
   type Members,
@@ -33,6 +34,21 @@ describe('a template', () => {
     expect(fill('{category}{k}', members)).toEqual(['a1', 'a2', 'b1', 'b2']);
     expect(fill('{none}', { none: [] })).toEqual([]);
     expect(fill('{id}/{id|encoded}', { id: ['50%:*'] })).toEqual(['50%:*/50%25%3A%2A']);
+  });
+
+  test('encodes as the keys of forms do, wherever a form has that value', () => {
+    const values = ['global', 'a:b', '*', '100%', 'Globál'];
+    for (const category of values) {
+      const [weights] = fill('ranking:weights:{category|encoded}', { category: [category] }) as string[];
+      expect(weights).toBe(formKey('ranking:weights:{category}', { category }));
+      const [prefix = ''] = fill('popular:{category|encoded}:', { category: [category] }) as string[];
+      expect(`${prefix}10`).toBe(formKey('popular:{category}:{k}', { category, k: 10 }));
+      const members = { userId: ['config'], category: [category] };
+      const [recommended] = fill('recommend:{userId|encoded}:{category|encoded}:10', members) as string[];
+      expect(recommended).toBe(
+        formKey('recommend:{userId}:{category}:{k}', { userId: 'config', category, k: 10 }),
+      );
+    }
   });
 
   test('says which member an event lacks, or has in no form to be used', () => {
