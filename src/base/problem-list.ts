@@ -21,6 +21,11 @@ export class ProblemList {
     return this.#problems.length === 0;
   }
 
+  /** What is added from now on is counted alone. */
+  get isFull(): boolean {
+    return this.#problems.length === PROBLEMS_MAX;
+  }
+
   clear(): void {
     if (this.#problems.length > 0) this.#problems = [];
     this.#more = 0;

@@ -70,7 +70,7 @@ function caches({ configFile }: Config): CachesFound {
     if (configFile === '') return { findings: [], definitions };
     const findings: readonly Finding[] = [
       { ...finding, status: 'ok', says: `${definitions.length} in ${configFile}` },
-      { ...finding, check: 'events', status: 'ok', says: `${events.size} types in ${configFile}` },
+      { ...finding, check: 'events', status: 'ok', says: `${events.size} in ${configFile}` },
     ];
     return { findings, definitions };
   } catch (error) {

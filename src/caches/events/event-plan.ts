@@ -31,6 +31,8 @@ export function planEvents(rules: EventRules, events: readonly Event[]): readonl
   const unknown = new ProblemList();
   const planner = new Planner(problems);
   for (const event of events) {
+    // A thousand events may each lack what hundreds of templates need.
+    if (problems.isFull) break;
     const { type } = event;
     const ofType = type === undefined ? undefined : rules.get(type);
     if (type === undefined) problems.add(placeOf(event, 'type'), 'must be there, and a string');

@@ -235,6 +235,7 @@ describe('events', () => {
   test('have their limits', () => {
     const events = (count: number, of: object) => JSON.stringify(Array(count).fill(of));
     expect(planned(events(1_000, { type: 'model.trained' }))).toHaveLength(1);
+    expect(refusal(events(1_000, { type: 'weights.changed' }))).toHaveLength(101);
     expect(refusal(events(1_001, { type: 'model.trained' }))).toEqual([
       'bad-event',
       'the body has more than 1000 events; split it',
