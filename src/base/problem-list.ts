@@ -21,9 +21,9 @@ export class ProblemList {
     return this.#problems.length === 0;
   }
 
-  /** What is added from now on is counted alone. */
-  get isFull(): boolean {
-    return this.#problems.length === PROBLEMS_MAX;
+  /** Of all that was added, also beyond the limit. */
+  get count(): number {
+    return this.#problems.length + this.#more;
   }
 
   clear(): void {

@@ -3,7 +3,7 @@
  * events of which one is wrong change nothing.
  */
 import { HeadraceError } from '../../base/errors.js';
-import { ProblemList, shown } from '../../base/problem-list.js';
+import { PROBLEMS_MAX, ProblemList, shown } from '../../base/problem-list.js';
 import { INVALIDATION_LIMITS, type Invalidation } from '../../views/fence.js';
 import type { Event } from './event-reader.js';
 import { EVENT_LIMITS, type EventRule, type EventRules } from './event-rules.js';
@@ -23,28 +23,26 @@ export function countUnknown(rules: EventRules, events: readonly Event[]): numbe
 }
 
 /**
- * @throws HeadraceError that names what is wrong with each event: `unknown-event` when that is the type of some alone,
+ * @throws HeadraceError that names what is wrong with each event: `unknown-event` when that is the types of some alone,
  * else `bad-event`.
  */
 export function planEvents(rules: EventRules, events: readonly Event[]): readonly Planned[] {
   const problems = new ProblemList();
-  const unknown = new ProblemList();
   const planner = new Planner(problems);
+  let unknown = 0;
   for (const event of events) {
     // A thousand events may each lack what hundreds of templates need.
-    if (problems.isFull) break;
+    if (problems.count > PROBLEMS_MAX) break;
     const { type } = event;
     const ofType = type === undefined ? undefined : rules.get(type);
     if (type === undefined) problems.add(placeOf(event, 'type'), 'must be there, and a string');
-    else if (ofType === undefined)
-      unknown.add(
-        placeOf(event, 'type'),
-        `is '${shown(type)}', for which the configuration file has no rules`,
-      );
-    else for (const rule of ofType) planner.add(type, rule, event);
+    else if (ofType === undefined) {
+      unknown++;
+      const detail = `is '${shown(type)}', for which the configuration file has no rules`;
+      problems.add(placeOf(event, 'type'), detail);
+    } else for (const rule of ofType) planner.add(type, rule, event);
   }
-  problems.throwIfAny('bad-event');
-  unknown.throwIfAny('unknown-event');
+  problems.throwIfAny(unknown === problems.count ? 'unknown-event' : 'bad-event');
   return planner.planned;
 }
 

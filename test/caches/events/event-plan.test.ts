@@ -223,6 +223,7 @@ describe('events', () => {
     ]);
     expect(refusal('[{"type":"__proto__"},{"type":7},{}]')).toEqual([
       'bad-event',
+      "[0].type is '__proto__', for which the configuration file has no rules",
       '[1].type must be there, and a string',
       '[2].type must be there, and a string',
     ]);
