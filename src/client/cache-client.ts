@@ -150,14 +150,14 @@ export class CacheClient {
    * `null`, for that is known only when they are erased.
    */
   async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number | null> {
-    const answer = await this.removing(() => invalidate(this.#transport, this.#path, what, options));
+    const answer = await this.removing(options, left => invalidate(this.#transport, this.#path, what, left));
     return memberOrNull(answer, 'invalidated', 'number');
   }
 
   /** Around what may remove any entries: nothing that was begun before lands behind it. */
-  async removing<T>(remove: () => Promise<T>): Promise<T> {
+  async removing<T>(options: CallOptions, remove: (left: CallOptions) => Promise<T>): Promise<T> {
     await this.#beforeRemoval(undefined);
-    const result = await remove();
+    const result = await remove(options);
     this.#onChanged(undefined);
     return result;
   }

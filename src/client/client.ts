@@ -71,14 +71,14 @@ export class HeadraceClient {
     events: HeadraceEvent | readonly HeadraceEvent[],
     options: CallOptions = {},
   ): Promise<EventOutcome[]> {
-    const send = () => sendEvents(this.#transport, events, options);
+    const send = (left: CallOptions) => sendEvents(this.#transport, events, left);
     const known = [...this.#caches.values()];
     return known.reduce(
       (remove, { cache }) =>
-        () =>
-          cache.removing(remove),
+        left =>
+          cache.removing(left, remove),
       send,
-    )();
+    )(options);
   }
 
   /** The function with read-through caching before it; see `cached.ts`. */
