@@ -64,8 +64,8 @@ export class HeadraceClient {
   }
 
   /**
-   * Has invalidated what the server's configuration says of the events, all of them or none; resolves to what each rule
-   * did. What this client is making for cached functions is not stored, as it cannot know which caches are meant.
+   * Has invalidated what the server's configuration says of the events; when one is wrong, of none. Resolves to what
+   * each rule did. What is being made here for cached functions is not stored: any cache may be meant.
    */
   event(
     events: HeadraceEvent | readonly HeadraceEvent[],

@@ -42,7 +42,7 @@ export class Store {
     return this.#parts.definitions.map(({ name }) => name);
   }
 
-  /** Invalidates what the configuration file says of the events, all of them or none; resolves to what each rule did. */
+  /** Invalidates what the configuration file says of the events; when one is wrong, of none. Resolves to what each rule did. */
   event(events: HeadraceEvent | readonly HeadraceEvent[]): Promise<readonly EventOutcome[]> {
     return takeEvents(this.#parts, events);
   }
