@@ -11,7 +11,7 @@
  * Where fences are retired before the lane has dropped what they hide from the table, as another server has walked, the
  * view's part of the table is emptied: nothing may show up again.
  */
-import { newestFence } from '../views/fence.js';
+import { covers, type Fence, newestFence } from '../views/fence.js';
 import type { StoredView } from '../views/schema.js';
 import type { FlightsUnderWay } from './coherence.js';
 import type { LaneCache } from './lane-cache.js';
@@ -54,7 +54,10 @@ export class Sweeper {
     const { views, flights, emptySlot } = this.#parts;
     const { uid, slot, fences = [] } = stored;
     const { fences: known = [], schema = 0 } = views.find(uid)?.view ?? {};
-    const retired = known.filter(one => !fences.some(fence => fence.schema === one.schema));
+    // One whose place a newer one has taken is dropped with that.
+    const isOpen = (one: Fence) =>
+      fences.some(fence => fence.schema === one.schema || (fence.schema > one.schema && covers(fence, one)));
+    const retired = known.filter(one => !isOpen(one));
     if (newestFence(retired) > this.#droppedUpTo(uid)) emptySlot(slot);
     views.declare(stored);
     // Who asks from now on is not to join a reading that began before, nor is what an origin answers to it to be kept:
