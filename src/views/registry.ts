@@ -203,7 +203,7 @@ export class ViewRegistry {
         });
         if (standing === undefined) await this.#remove(view);
         else {
-          const taken = await this.#take(standing.view);
+          const taken = await this.#take(standing.won ? standing.view : await this.#caughtUp(standing.view));
           if (standing.won) return taken;
         }
       }
