@@ -60,7 +60,12 @@ export function servedViews(parts: ServedViewsParts): ServedViews {
     createView: (draft, uidMin) => lanes.createView(draft, uidMin),
     changeView: view => lanes.changeView(view),
     dropView: view => lanes.dropView(view),
-    declare: view => lanes.declare(view),
+    declare: view =>
+      lanes.declare(view).catch(error => {
+        // Some may know of it: it is to be taken over once all can be told.
+        refresh();
+        throw error;
+      }),
     forget: async view => {
       await lanes.forget(view);
       await threads?.forgotten();
