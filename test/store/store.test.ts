@@ -93,6 +93,8 @@ describe('a view of a store in the process', () => {
   it('refuses what the server refuses', async () => {
     const docs = store.view('docs', DOCS);
     expect(await codeOf(docs.put('', {}))).toBe('bad-id');
+    for (const id of ['', 'x'.repeat(513), 'a\ud800'])
+      expect(await codeOf(() => docs.getSync(id))).toBe('bad-id');
     expect(await codeOf(docs.put('a', { rank: Number.NaN }))).toBe('invalid-record');
     expect(await codeOf(docs.put('a', { vector: [1] }))).toBe('invalid-record');
     expect(await codeOf(store.view('docs', { ...DOCS, features: { rank: 'bool' } }).declare())).toBe(
