@@ -1,7 +1,9 @@
 /** Invalidations by fences, against a model: nothing that was acknowledged before shows up again, nothing after is lost. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { HeadraceError } from '../../src/base/errors.js';
 import { matchesPattern } from '../../src/base/pattern.js';
+import type { TierWrite } from '../../src/base/tier.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
 import { FENCE_LIMITS, type Selector } from '../../src/views/fence.js';
 import { FULL, FULL_TIMEOUT, SEED } from '../base/seeded.js';
@@ -276,6 +278,21 @@ it('survive a store that fails and a thread that dies during the walk', async ()
   await server.settle();
   expect(server.view.fences).toEqual([]);
   expect(isTombstone(server).filter(is => is)).toHaveLength(11);
+});
+
+it('stand until what is damaged is gone too', async () => {
+  const server = await open();
+  await server.put('k', 0, []);
+  const [{ value }] = [...server.store.kept.values()] as [TierWrite];
+  value.fill(0xff, -4);
+  const put = server.store.putMany.bind(server.store);
+  server.store.putMany = async () => {
+    server.store.putMany = put;
+    throw new HeadraceError('unavailable', 'the store fails on demand');
+  };
+  await server.invalidate({ kind: 'all' });
+  await server.settle();
+  expect([server.errors.length, isTombstone(server), server.view.fences]).toEqual([1, [true], []]);
 });
 
 it('of a server that has died are seen to by another, which waits a while', async () => {
