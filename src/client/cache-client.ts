@@ -15,6 +15,7 @@ import { type PutEntryOptions, putHeaders } from './entry-put.js';
 import { type Invalidation, invalidate } from './invalidation.js';
 import { asObject, listOf, member, memberOrNull, objectOf } from './json-answer.js';
 import type { Answer, CallOptions, Transport } from './transport.js';
+import { within } from './within.js';
 
 /** `void`: the lease was; what was put is older than what has happened to the key since. */
 export type PutOutcome = 'stored' | 'not-stored' | 'void';
@@ -116,9 +117,9 @@ export class CacheClient {
 
   /** Whether there was one or not. Waits for what this client is putting there, as `invalidate` does. */
   async delete(key: string, options: CallOptions = {}): Promise<void> {
-    await this.#beforeRemoval(key);
+    const left = await this.#beforeRemoval(key, options);
     await this.#transport.send({
-      ...options,
+      ...left,
       method: 'DELETE',
       path: this.#entryPath(key),
       // Done twice, it costs an entry that can be made again.
@@ -150,8 +151,8 @@ export class CacheClient {
    * `null`, for that is known only when they are erased.
    */
   async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number | null> {
-    await this.#beforeRemoval(undefined);
-    const answer = await invalidate(this.#transport, this.#path, what, options);
+    const left = await this.#beforeRemoval(undefined, options);
+    const answer = await invalidate(this.#transport, this.#path, what, left);
     this.#onChanged(undefined);
     return memberOrNull(answer, 'invalidated', 'number');
   }
@@ -177,10 +178,14 @@ export class CacheClient {
     this.#puts.add(settled);
   }
 
-  /** Nothing that was begun before lands behind it. */
-  async #beforeRemoval(key: string | undefined): Promise<void> {
+  /** Nothing that was begun before lands behind it. Resolves to the call with the time that it has left. */
+  async #beforeRemoval(key: string | undefined, { signal, timeoutMs }: CallOptions): Promise<CallOptions> {
     this.#onChanged(key);
-    await Promise.all(this.#puts);
+    if (this.#puts.size === 0) return { signal, timeoutMs };
+    const beganMs = performance.now();
+    const ms = timeoutMs ?? this.#transport.settings.timeoutMs;
+    await unlessAborted(within(Promise.all(this.#puts), ms), signal);
+    return { signal, timeoutMs: Math.max(1, ms - (performance.now() - beganMs)) };
   }
 
   /** Alone, a key is asked for with its lease, and comes as it is. */

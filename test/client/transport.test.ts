@@ -147,6 +147,18 @@ describe('a call', () => {
     expect(await codes).toEqual(['aborted', 'aborted', 'aborted', 'aborted']);
   });
 
+  it('that removes ends with its own time, whatever it waits for', async () => {
+    const { client, requests } = await scripted([silent]);
+    const cache = client.cache('c');
+    const put = codeOf(cache.put('a', 'x', { timeoutMs: 2_000 }));
+    expect(await codeOf(cache.delete('a', { timeoutMs: 50 }))).toBe('timeout');
+    expect(await codeOf(cache.delete('a', { signal: AbortSignal.timeout(50) }))).toBe('aborted');
+    expect(await codeOf(cache.invalidate({ all: true }, { timeoutMs: 50 }))).toBe('timeout');
+    expect(requests).toEqual(['PUT /v1/caches/c/entries/a']);
+    await client.close();
+    expect(await put).toBe('timeout');
+  });
+
   it('is refused when too many wait', async () => {
     const { client } = await scripted([silent], { pendingMax: 3, timeoutMs: 1_000 });
     const calls = Array.from({ length: 5 }, () => codeOf(client.views()));
