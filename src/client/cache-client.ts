@@ -5,6 +5,7 @@
  * or invalidated since. `read` shows leases, `get` does not.
  */
 import { checkId } from '../base/keys.js';
+import { JSON_TYPE } from '../base/media.js';
 import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import { type CacheEntry, cacheEntry } from './cache-entry.js';
@@ -36,7 +37,7 @@ type BatchEntry = CacheEntry | ClientError | undefined;
 export type CacheInfo = Readonly<Record<string, unknown>> & { readonly cache: string };
 
 const KEYS_MAX = 1_000;
-const JSON_HEADERS = { 'content-type': 'application/json' };
+const JSON_HEADERS = { 'content-type': JSON_TYPE };
 const LEASE = 'headrace-lease';
 
 export class CacheClient {
@@ -256,16 +257,25 @@ function batchEntryOf(given: Readonly<Record<string, unknown>>, key: string): Ba
   const status = member(given, 'status', 'string');
   if (status === 'NOT_FOUND') return undefined;
   if (status !== 'PRESENT') return new ClientError('unavailable', `the entry ${key} cannot be read now`);
-  const { text } = given;
-  const content =
-    typeof text === 'string' ? Buffer.from(text) : Buffer.from(member(given, 'base64', 'string'), 'base64');
   return cacheEntry({
-    bytes: new Uint8Array(content),
-    contentType: member(given, 'contentType', 'string'),
+    ...contentOf(given),
     etag: member(given, 'etag', 'string'),
     ageSeconds: member(given, 'age', 'number'),
     ttlSeconds: member(given, 'ttl', 'number'),
   });
+}
+
+/** A vector as one that is read alone. */
+function contentOf(given: Readonly<Record<string, unknown>>): Pick<CacheEntry, 'bytes' | 'contentType'> {
+  const { text, vector } = given;
+  if (Array.isArray(vector)) return { bytes: bytesOf(JSON.stringify(vector)), contentType: JSON_TYPE };
+  const contentType = member(given, 'contentType', 'string');
+  if (typeof text === 'string') return { bytes: bytesOf(text), contentType };
+  return { bytes: bytesOf(member(given, 'base64', 'string'), 'base64'), contentType };
+}
+
+function bytesOf(text: string, encoding?: 'base64'): Uint8Array {
+  return new Uint8Array(Buffer.from(text, encoding));
 }
 
 function checkedPut(value: Uint8Array | string, options: PutEntryOptions): Record<string, string> {

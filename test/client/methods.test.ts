@@ -1,6 +1,7 @@
 /** Every method of the client against the real server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ClientError, connect, type HeadraceClient } from '../../src/client/index.js';
+import { configured } from '../server/embeddings.js';
 import { type ServerProcess, startServerProcess } from '../server/server-process.js';
 import { eventually } from '../support/redis-server.js';
 
@@ -8,7 +9,7 @@ let server: ServerProcess;
 let client: HeadraceClient;
 
 beforeAll(async () => {
-  server = await startServerProcess();
+  server = await startServerProcess({ env: configured({ vectors: { embedding: { dimensions: 2 } } }) });
   client = connect({ url: server.url, timeoutMs: 20_000 });
 });
 
@@ -220,6 +221,19 @@ describe('a named cache', () => {
     const single = await Promise.all(keys.map(key => popular.get(key)));
     expect(single.filter(entry => entry !== undefined).length).toBe(20);
     expect(await failure(popular.batchGet(['a', '']))).toMatchObject({ code: 'bad-id' });
+  });
+
+  it('has vectors as JSON, alone and in batches', async () => {
+    const vectors = client.cache('vectors');
+    for (const [key, vector] of [
+      ['a', [1, -0.5]],
+      ['b', [0.1, 1e-30]],
+    ] as const)
+      await vectors.put(key, JSON.stringify(vector), { contentType: 'application/json' });
+    const { entry: alone } = await vectors.read('b');
+    const [a, b] = await Promise.all([vectors.get('a'), vectors.get('b'), vectors.get('none')]);
+    expect([a?.json(), b?.text()]).toEqual([[1, -0.5], alone?.text()]);
+    expect([b?.contentType, b?.etag]).toEqual([alone?.contentType, alone?.etag]);
   });
 
   it('is invalidated, shown and listed', async () => {
