@@ -222,6 +222,11 @@ function connectionError(error: unknown): ClientError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const reason = error instanceof Error ? error.message || code : String(error);
   if (code.startsWith('HPE_')) return localError('bad-answer', reason, error);
+  if (code === 'UND_ERR_INVALID_ARG')
+    return new ClientError('bad-header', `the request cannot be sent: ${reason}`, {
+      cause: error,
+      wasRefused: true,
+    });
   return new ClientError('connection', `the connection failed: ${reason}`, {
     cause: error,
     wasRefused: NEVER_SENT.has(code),

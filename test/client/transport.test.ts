@@ -159,6 +159,14 @@ describe('a call', () => {
     expect(await put).toBe('timeout');
   });
 
+  it('is not tried again when no request can be made of it', async () => {
+    const { client, requests } = await scripted([fine], { headers: { 'x-team': 'a\nb' } });
+    expect(await codeOf(client.views())).toBe('bad-header');
+    const { client: second } = await scripted([noContent]);
+    expect(await codeOf(second.cache('c').put('a', 'x', { contentType: 'text/plain\n' }))).toBe('bad-header');
+    expect(requests).toEqual([]);
+  });
+
   it('is refused when too many wait', async () => {
     const { client } = await scripted([silent], { pendingMax: 3, timeoutMs: 1_000 });
     const calls = Array.from({ length: 5 }, () => codeOf(client.views()));
