@@ -154,6 +154,9 @@ it('is the only one that has its directory, and keeps what was written', async (
   await docs.put('a', FULL);
   await expect(open({ dataDir: directory, ...OPTIONS })).rejects.toThrow(/in use by another/);
   await first.close();
+  // What memory has is not read any more either.
+  expect(await codeOf(() => docs.getSync('a'))).toBe('draining');
+  expect(await codeOf(docs.put('a', FULL))).toBe('draining');
   const second = await open({ dataDir: directory, ...OPTIONS });
   const again = second.view('docs', DOCS);
   expect((await again.get('a'))?.features).toEqual(FULL);
