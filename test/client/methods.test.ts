@@ -344,4 +344,26 @@ it('options that are wrong are told', () => {
   expect(() => connect({ url: 'http://localhost/path' })).toThrow(/more than a host/);
   expect(() => connect({ url: server.url, timeoutMs: 0 })).toThrow(/timeoutMs is 0, allowed: 1 to/);
   expect(() => connect({ url: server.url, ...{ timeout: 5 } })).toThrow(/timeout is no option/);
+  const cached = { cache: 'results', key: () => 'a' };
+  for (const [wrong, message] of [
+    [{ timeoutMs: 0 }, /timeoutMs is 0, allowed: 1 to/],
+    [{ waitMs: 30_001 }, /waitMs is 30001, allowed: 0 to 30000/],
+    [{ waitMs: Number.NaN }, /waitMs is NaN/],
+  ] as const)
+    expect(() => client.cached(() => 1, { ...cached, ...wrong })).toThrow(message);
+});
+
+it('a call may be given more time than a timer takes', async () => {
+  expect(await client.views({ timeoutMs: Number.POSITIVE_INFINITY })).toEqual(expect.any(Array));
+});
+
+it('a load fails with what its records fail with', async () => {
+  const broken = new Error('no more records');
+  async function* records() {
+    yield { id: 'a', features: {} };
+    throw broken;
+  }
+  const docs = client.view('docs', DOCS);
+  await docs.declare();
+  await expect(docs.load(records())).rejects.toBe(broken);
 });
