@@ -13,6 +13,7 @@ import { unlessAborted } from './call-deadline.js';
 import { ClientError, clientErrorOf, errorOfAnswer, localError } from './client-error.js';
 import { Coalescer } from './coalescer.js';
 import { type PutEntryOptions, putHeaders } from './entry-put.js';
+import { infoOf } from './info.js';
 import { type Invalidation, invalidate } from './invalidation.js';
 import { asObject, listOf, member, memberOrNull, objectOf } from './json-answer.js';
 import type { Answer, CallOptions, Transport } from './transport.js';
@@ -160,18 +161,7 @@ export class CacheClient {
 
   /** `undefined`: there is no such cache. */
   async info(options: CallOptions = {}): Promise<CacheInfo | undefined> {
-    try {
-      const answer = await this.#transport.send({
-        ...options,
-        method: 'GET',
-        path: this.#path,
-        repeat: 'read',
-      });
-      return objectOf(answer) as CacheInfo;
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'cache-not-found') return undefined;
-      throw error;
-    }
+    return (await infoOf(this.#transport, this.#path, 'cache-not-found', options)) as CacheInfo | undefined;
   }
 
   #putsUntilSettled(sent: Promise<unknown>): void {

@@ -9,6 +9,7 @@ import { unlessAborted } from './call-deadline.js';
 import { ClientError, clientErrorOf, localError } from './client-error.js';
 import { Coalescer } from './coalescer.js';
 import type { FeatureRow, FeatureRowInput, Features, FeatureType } from './feature-types.js';
+import { infoOf } from './info.js';
 import { type Invalidation, invalidate } from './invalidation.js';
 import { listOf, member, objectOf } from './json-answer.js';
 import { isOfType, type LookupColumns, type RowStatus, readLookupColumns } from './lookup-columns.js';
@@ -121,18 +122,8 @@ export class ViewClient<F extends Features = Features> {
 
   /** `undefined`: there is no such view. */
   async info(options: CallOptions = {}): Promise<ViewInfo | undefined> {
-    try {
-      const answer = await this.#transport.send({
-        ...options,
-        method: 'GET',
-        path: this.#path,
-        repeat: 'read',
-      });
-      return objectOf(answer) as unknown as ViewInfo;
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'view-not-found') return undefined;
-      throw error;
-    }
+    const info = await infoOf(this.#transport, this.#path, 'view-not-found', options);
+    return info as unknown as ViewInfo | undefined;
   }
 
   /** Deletes the view and its records. */
