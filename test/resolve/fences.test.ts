@@ -367,3 +367,26 @@ it('wait for room when too many are open, for a bounded time', async () => {
   await server.pass(TIMES.waitMs);
   expect(await late).toBe('overloaded');
 });
+
+it('are refused when too many are under way, as the store does not answer', async () => {
+  const catalog = new SharedCatalog();
+  const server = await open(TIMES, 0, catalog);
+  const put = catalog.put.bind(catalog);
+  let answer = () => {};
+  const hangs = new Promise<void>(resolve => {
+    answer = resolve;
+  });
+  catalog.put = async view => {
+    await hangs;
+    return put(view);
+  };
+  const settled = Array.from({ length: 2_000 }, () =>
+    server.invalidate({ kind: 'all' }).catch(error => error.code as string),
+  );
+  expect(new Set(await Promise.all(settled.slice(1_024)))).toEqual(new Set(['overloaded']));
+  answer();
+  expect(new Set(await Promise.all(settled.slice(0, 1_024)))).toEqual(new Set([undefined]));
+  await server.invalidate({ kind: 'all' });
+  await server.settle();
+  expect(server.view.fences).toEqual([]);
+});
