@@ -140,6 +140,7 @@ describe('a named cache of a store in the process', () => {
     expect(await results.get('p:1')).toBeUndefined();
     expect(await codeOf(() => store.cache('none'))).toBe('cache-not-found');
     expect(await codeOf(results.put('k', 'x', { ttl: '5ms' }))).toBe('bad-header');
+    expect(await codeOf(results.put('k', 'x', { tags: ['\ud800'] }))).toBe('bad-header');
     expect(await codeOf(results.get(''))).toBe('bad-id');
     expect(results.key({ query: 'Ａ' })).toBe('q1:a,');
     expect(store.caches()).toContain('embeddings');
