@@ -75,7 +75,7 @@ export class Transport {
     });
   }
 
-  /** @throws ClientError unless the answer's status is below 400 or expected. */
+  /** @throws ClientError unless the answer's status is of success or expected. */
   async send(call: Call): Promise<Answer> {
     const { timeoutMs = this.settings.timeoutMs, signal } = call;
     return this.#within(timeoutMs, signal, deadline => this.#attempts(call, deadline));
@@ -198,7 +198,7 @@ async function collected(body: AsyncIterable<Uint8Array>, bytesMax: number): Pro
 }
 
 function isTaken({ expected = [] }: Call, { status }: Answer): boolean {
-  return (status >= 200 && status < 400) || expected.includes(status);
+  return (status >= 200 && status < 300) || expected.includes(status);
 }
 
 function failureOf({ status, bytes, header }: Answer): ClientError {

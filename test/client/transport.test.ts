@@ -147,6 +147,15 @@ describe('a call', () => {
     expect(await codes).toEqual(['aborted', 'aborted', 'aborted', 'aborted']);
   });
 
+  it('takes no redirection for an answer', async () => {
+    const moved: Answer = response => void response.writeHead(302, { location: '/login' }).end();
+    const { client, requests } = await scripted([moved]);
+    expect(await codeOf(client.cache('c').put('a', 'x'))).toBe('bad-answer');
+    expect(await codeOf(client.cache('c').delete('a'))).toBe('bad-answer');
+    expect(await codeOf(client.view('v').drop())).toBe('bad-answer');
+    expect(requests.length).toBe(3);
+  });
+
   it('that removes ends with its own time, whatever it waits for', async () => {
     const { client, requests } = await scripted([silent]);
     const cache = client.cache('c');
