@@ -30,7 +30,8 @@ export function putHeaders(
     time === undefined ? [] : `${name}=${secondsOf(name, time)}`,
   );
   if (directives.length > 0) headers['cache-control'] = directives.join(', ');
-  if (!tags.every(tag => tag.isWellFormed())) throw new HeadraceError('bad-header', 'a tag has a lone surrogate');
+  if (!tags.every(tag => tag.isWellFormed()))
+    throw new HeadraceError('bad-header', 'a tag has a lone surrogate');
   if (tags.length > 0) headers['cache-tags'] = tags.map(tag => encodeURIComponent(tag)).join(', ');
   return headers;
 }

@@ -102,10 +102,7 @@ export class FenceKeeper {
    */
   async invalidate(name: string, selector: Selector): Promise<void> {
     if (this.#underWay >= UNDER_WAY_MAX)
-      throw new HeadraceError(
-        'overloaded',
-        `${this.#underWay} invalidations are under way; try again later`,
-      );
+      throw new HeadraceError('overloaded', `${this.#underWay} invalidations are under way; try again later`);
     this.#underWay++;
     try {
       await this.#fence(name, selector);

@@ -249,17 +249,20 @@ it('hides all when the catalog has gone back and has lost fences', async () => {
 it.each([
   ['makes', (views: ViewRegistry) => views.fence('@c', prefix('d')), ['<5', 'd<6']],
   ['retires', (views: ViewRegistry) => views.retire('@c', 2), ['<5']],
-] as const)('does so as well when it %s fences before it has heard of that', async (_what, change, fences) => {
-  const catalog = new SharedCatalog();
-  const one = open(catalog, 1, [BUILT_IN]);
-  await one.views.declareBuiltIn();
-  await one.views.fence('@c', prefix('a'));
-  const replica = catalog.views.get('@c');
-  for (const text of ['b', 'c']) await one.views.fence('@c', prefix(text));
-  if (replica !== undefined) catalog.views.set('@c', replica);
-  await change(one.views);
-  expect([fencesOf(one), catalog.views.get('@c')?.schema]).toEqual([fences, fences.length + 4]);
-});
+] as const)(
+  'does so as well when it %s fences before it has heard of that',
+  async (_what, change, fences) => {
+    const catalog = new SharedCatalog();
+    const one = open(catalog, 1, [BUILT_IN]);
+    await one.views.declareBuiltIn();
+    await one.views.fence('@c', prefix('a'));
+    const replica = catalog.views.get('@c');
+    for (const text of ['b', 'c']) await one.views.fence('@c', prefix(text));
+    if (replica !== undefined) catalog.views.set('@c', replica);
+    await change(one.views);
+    expect([fencesOf(one), catalog.views.get('@c')?.schema]).toEqual([fences, fences.length + 4]);
+  },
+);
 
 it('hides what an invalidation means while a lane has not heard of it, and has it erased once all have', async () => {
   const one = open(new SharedCatalog(), 1, [BUILT_IN]);
