@@ -203,7 +203,7 @@ export class ViewRegistry {
           ...BUILT_IN_PLACE,
           ...changed,
         });
-        if (standing === undefined) await this.#remove(view);
+        if (standing === undefined) await this.#remake(view);
         else {
           const taken = await this.#take(standing.won ? standing.view : await this.#caughtUp(standing.view));
           if (standing.won) return taken;
@@ -249,6 +249,13 @@ export class ViewRegistry {
     const draft = { name, schema: 1, entity, ttlMs: BUILT_IN_TTL_MS, features: [...features] };
     const { view } = await this.#store.createView({ ...draft, ...BUILT_IN_PLACE }, this.#uidMin);
     await this.#take(view);
+  }
+
+  /** A built-in view that the catalog has lost begins anew: what it had is gone. */
+  async #remake(view: View): Promise<void> {
+    await this.#remove(view);
+    const builtIn = this.#builtIn.get(view.name);
+    if (builtIn !== undefined) await this.#build(builtIn);
   }
 
   /** Makes a view of the catalog known and visible. */

@@ -275,3 +275,15 @@ it('hides what an invalidation means while a lane has not heard of it, and has i
   for (let n = 0; n < 2; n++) await one.views.refresh();
   expect([fencesOf(one), one.fenced]).toEqual([['a<2'], ['', 'a<2']]);
 });
+
+it('begins a built-in view anew that the catalog has lost, when it is invalidated', async () => {
+  const catalog = new SharedCatalog();
+  const one = open(catalog, 1, [BUILT_IN]);
+  await one.views.declareBuiltIn();
+  catalog.views.clear();
+  await one.views.fence('@c', prefix('a'));
+  expect([one.views.builtIn('@c'), one.emptied]).toMatchObject([{ uid: 2, schema: 2 }, [0]]);
+  catalog.views.clear();
+  await one.views.retire('@c', 2);
+  expect([one.views.builtIn('@c'), catalog.views.get('@c')]).toMatchObject([{ uid: 3 }, { uid: 3, schema: 1 }]);
+});
