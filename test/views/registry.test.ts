@@ -285,5 +285,8 @@ it('begins a built-in view anew that the catalog has lost, when it is invalidate
   expect([one.views.builtIn('@c'), one.emptied]).toMatchObject([{ uid: 2, schema: 2 }, [0]]);
   catalog.views.clear();
   await one.views.retire('@c', 2);
-  expect([one.views.builtIn('@c'), catalog.views.get('@c')]).toMatchObject([{ uid: 3 }, { uid: 3, schema: 1 }]);
+  expect([one.views.builtIn('@c'), catalog.views.get('@c')]).toMatchObject([
+    { uid: 3 },
+    { uid: 3, schema: 1 },
+  ]);
 });
