@@ -139,13 +139,13 @@ export class StoreWalk {
     if (!fences.isBeforeTags(value)) return false;
     // Which tags it will have once it is made anew, nobody knows: the lease on it is void.
     this.#entry.reset(value);
-    return leasedUntil(this.#entry) > nowMs;
+    return leasedUntil(this.#entry, nowMs) > nowMs;
   }
 
   async #delete({ uid, slot }: LaneView['view'], writes: readonly TierWrite[]): Promise<void> {
     const { cache, chain, coherence } = this.#parts;
     const changed = () => {
-      for (const { key } of writes) coherence.changedHere(uid, idOfStorageKey(key));
+      for (const { key } of writes) coherence.erasedHere(uid, idOfStorageKey(key));
     };
     await chain.putMany(writes, changed);
     // Also of what was read from a tier above before that had the tombstone.

@@ -132,7 +132,10 @@ describe('an entry that is asked for by way of the origin', () => {
     },
   );
 
-  it('is not kept when it changes elsewhere meanwhile, though its version there is older', async () => {
+  it.each([
+    ['changes elsewhere, though its version there is older, is not kept', 'changedHere', false],
+    ['is erased, since a fence of before has hidden it, is kept', 'erasedHere', true],
+  ] as const)('and meanwhile %s', async (_, told, isStored) => {
     let release: (() => void) | undefined;
     const { ask, coherence } = lane(
       () =>
@@ -142,9 +145,9 @@ describe('an entry that is asked for by way of the origin', () => {
     );
     const waiting = ask('k');
     while (release === undefined) await undefined;
-    coherence.changedHere(9, 'k');
+    coherence[told](9, 'k');
     release();
-    expect(await waiting).toMatchObject({ text: 'old', isStored: false });
+    expect(await waiting).toMatchObject({ text: 'old', isStored });
   });
 
   it('is asked for once, and those that join are told apart', async () => {
@@ -167,6 +170,25 @@ describe('an entry that is asked for by way of the origin', () => {
     expect((await ask('one more')).failure).toMatchObject({ code: 'overloaded' });
     for (const { failure } of await Promise.all(waiting)) expect(failure).toMatchObject({ code: 'deadline' });
     expect(calls).toBe(100);
+  });
+
+  it('of one cache keeps those of another from nothing, also when its questions are void', async () => {
+    const flights = new OriginFlights<number>(4, new ManualClock(), 2);
+    let release = () => {};
+    const held = new Promise<number>(resolve => {
+      release = () => resolve(1);
+    });
+    const waiting = [
+      flights.begin(1, 'a', () => held),
+      flights.beginAlone(1, () => held),
+      flights.begin(2, 'a', () => held),
+    ];
+    flights.forget('1/a');
+    expect([flights.join(1, 'a'), flights.isFull(1), flights.isFull(2)]).toEqual([undefined, true, false]);
+    release();
+    await Promise.all(waiting.map(({ answer }) => answer));
+    await nextTurn();
+    expect([flights.isFull(1), flights.join(2, 'a')]).toEqual([false, undefined]);
   });
 
   it('is old only as long as it may be when the origin fails', async () => {
