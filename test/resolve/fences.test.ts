@@ -1,9 +1,7 @@
 /** Invalidations by fences, against a model: nothing that was acknowledged before shows up again, nothing after is lost. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { HeadraceError } from '../../src/base/errors.js';
 import { matchesPattern } from '../../src/base/pattern.js';
-import type { TierWrite } from '../../src/base/tier.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
 import { FENCE_LIMITS, type Selector } from '../../src/views/fence.js';
 import { FULL, FULL_TIMEOUT, SEED } from '../base/seeded.js';
@@ -292,21 +290,6 @@ it('survive a store that fails and a thread that dies during the walk', async ()
   expect(isTombstone(server).filter(is => is)).toHaveLength(11);
 });
 
-it('stand until what is damaged is gone too', async () => {
-  const server = await open();
-  await server.put('k', 0, []);
-  const [{ value }] = [...server.store.kept.values()] as [TierWrite];
-  value.fill(0xff, -4);
-  const put = server.store.putMany.bind(server.store);
-  server.store.putMany = async () => {
-    server.store.putMany = put;
-    throw new HeadraceError('unavailable', 'the store fails on demand');
-  };
-  await server.invalidate({ kind: 'all' });
-  await server.settle();
-  expect([server.errors.length, isTombstone(server), server.view.fences]).toEqual([1, [true], []]);
-});
-
 it('of a server that has died are seen to by another, which waits a while', async () => {
   const catalog = new SharedCatalog();
   const store = new TestStore();
@@ -346,19 +329,6 @@ it('stand as long as others may not have heard of them, and the memory of those 
   expect([two.cache.kept.size, await two.read('k1')]).toEqual([0, undefined]);
 });
 
-it('that are made again and again leave in memory what they do not mean', async () => {
-  const server = await open();
-  await server.put('k', 0, ['x']);
-  await server.put('kept', 1, []);
-  // The second comes while the lane still goes through its memory for the first.
-  for (let n = 0; n < 2; n++) await server.invalidate({ kind: 'tags', tags: ['x'] });
-  expect([server.isWalking, server.view.fences.length]).toEqual([true, 1]);
-  const inMemory = () => [server.cache.kept.has('0/k'), server.cache.kept.has('0/kept')];
-  expect(inMemory()[1]).toBe(true);
-  await server.settle();
-  expect([inMemory(), server.view.fences]).toEqual([[false, true], []]);
-});
-
 it('wait for room when too many are open, for a bounded time', async () => {
   const server = await open({ ...TIMES, openMsMin: 500 });
   await server.put('k', 0, []);
@@ -378,27 +348,4 @@ it('wait for room when too many are open, for a bounded time', async () => {
   await server.pass(499);
   await server.pass(TIMES.waitMs);
   expect(await late).toBe('overloaded');
-});
-
-it('are refused when too many are under way, as the store does not answer', async () => {
-  const catalog = new SharedCatalog();
-  const server = await open(TIMES, 0, catalog);
-  const put = catalog.put.bind(catalog);
-  let answer = () => {};
-  const hangs = new Promise<void>(resolve => {
-    answer = resolve;
-  });
-  catalog.put = async view => {
-    await hangs;
-    return put(view);
-  };
-  const settled = Array.from({ length: 2_000 }, () =>
-    server.invalidate({ kind: 'all' }).catch(error => error.code as string),
-  );
-  expect(new Set(await Promise.all(settled.slice(1_024)))).toEqual(new Set(['overloaded']));
-  answer();
-  expect(new Set(await Promise.all(settled.slice(0, 1_024)))).toEqual(new Set([undefined]));
-  await server.invalidate({ kind: 'all' });
-  await server.settle();
-  expect(server.view.fences).toEqual([]);
 });
