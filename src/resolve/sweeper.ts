@@ -106,7 +106,7 @@ export class Sweeper {
 
   async #erase(viewUid: number): Promise<void> {
     const { walk, rest, onSwept, onError } = this.#parts;
-    for (;;) {
+    for (let failures = 0; ; failures++) {
       const known = this.#fenced(viewUid);
       if (known?.fences === undefined) return;
       try {
@@ -118,7 +118,8 @@ export class Sweeper {
         if (this.#fenced(viewUid) === undefined) return;
         return onSwept(viewUid, known.fences.newest, erased);
       } catch (error) {
-        onError(error);
+        // Told once, however often it is tried.
+        if (failures === 0) onError(error);
         await rest(AGAIN_MS);
       }
     }

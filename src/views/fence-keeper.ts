@@ -69,6 +69,8 @@ class Kept {
   emptied = 0;
   cancel: (() => void) | undefined;
   isRetiring = false;
+  /** That they cannot be retired now was told. */
+  isTold = false;
 
   constructor(view: View, lanes: number) {
     this.view = view;
@@ -218,13 +220,15 @@ export class FenceKeeper {
     views.retire(name, upTo).then(
       () => {
         kept.isRetiring = false;
+        kept.isTold = false;
         onRetired({ view: name, erased: kept.erased, tookMs: nowMs() - kept.beganMs });
         kept.erased = 0;
         this.#consider(kept);
       },
       error => {
         kept.isRetiring = false;
-        onError(error);
+        if (!kept.isTold) onError(error);
+        kept.isTold = true;
         if (this.#kept.get(name) === kept && !this.#isClosed) this.#later(kept, AGAIN_MS);
       },
     );

@@ -60,3 +60,25 @@ it('are refused when too many are under way, as the store does not answer', asyn
   await server.settle();
   expect(server.view.fences).toEqual([]);
 });
+
+it('tell once that they cannot be erased, or retired, however often it is tried', async () => {
+  const catalog = new SharedCatalog();
+  const server = await open(catalog);
+  await server.put('k', 0, []);
+  await server.invalidate({ kind: 'all' });
+  server.store.failures = 3;
+  const put = catalog.put.bind(catalog);
+  let left = 3;
+  catalog.put = async view => {
+    if (left-- > 0) throw new HeadraceError('unavailable', 'the catalog fails on demand');
+    return put(view);
+  };
+  await server.settle();
+  expect([server.errors.length, server.view.fences.length]).toEqual([2, 1]);
+  for (let n = 0; n < 3; n++) await server.pass(1_000);
+  expect([server.errors.length, server.view.fences]).toEqual([2, []]);
+  expect(server.errors.map(String)).toEqual([
+    expect.stringContaining('the store fails on demand'),
+    expect.stringContaining('the catalog fails on demand'),
+  ]);
+});
