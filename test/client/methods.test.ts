@@ -4,6 +4,7 @@ import { ClientError, connect, type HeadraceClient } from '../../src/client/inde
 import { configured } from '../server/embeddings.js';
 import { type ServerProcess, startServerProcess } from '../server/server-process.js';
 import { eventually } from '../support/redis-server.js';
+import { EVERY_TYPE } from './every-type.js';
 
 let server: ServerProcess;
 let client: HeadraceClient;
@@ -18,15 +19,7 @@ afterAll(() => client.close());
 const DOCS = {
   entity: 'doc',
   ttl: '24h',
-  features: {
-    rank: 'float32',
-    score: 'float64',
-    clicks: 'int64',
-    isSpam: 'bool',
-    title: 'string',
-    hash: 'bytes',
-    vector: 'float32[3]',
-  },
+  features: EVERY_TYPE,
 } as const;
 
 const FULL = {

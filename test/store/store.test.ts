@@ -1,20 +1,13 @@
 /** The store in the process: what the server does, without HTTP, and at once where memory has it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HeadraceError, open, type Store } from '../../src/index.js';
+import { EVERY_TYPE } from '../client/every-type.js';
 import { makeDataDir } from '../server/server-process.js';
 import { eventually } from '../support/redis-server.js';
 
 const DOCS = {
   entity: 'doc',
-  features: {
-    rank: 'float32',
-    score: 'float64',
-    clicks: 'int64',
-    isSpam: 'bool',
-    title: 'string',
-    hash: 'bytes',
-    vector: 'float32[3]',
-  },
+  features: EVERY_TYPE,
 } as const;
 const FULL = {
   rank: 0.5,
