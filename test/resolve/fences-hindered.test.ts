@@ -1,10 +1,14 @@
 /** Invalidations by fences, where something is in the way: damage, repetition, a store that does not answer. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { HeadraceError } from '../../src/base/errors.js';
 import type { TierWrite } from '../../src/base/tier.js';
+import { Pace } from '../../src/resolve/pace.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
+import { Sweeper } from '../../src/resolve/sweeper.js';
 import { SharedCatalog } from '../views/shared-catalog.js';
 import { FencedServer, TestStore } from './fenced-servers.js';
+import { laneOver, VIEW } from './fixture.js';
 
 const open = (catalog = new SharedCatalog()) => new FencedServer(catalog, new TestStore(), 0).open();
 
@@ -81,4 +85,33 @@ it('tell once that they cannot be erased, or retired, however often it is tried'
     expect.stringContaining('the store fails on demand'),
     expect.stringContaining('the catalog fails on demand'),
   ]);
+});
+
+it('of one view are erased, though another cannot be walked through', async () => {
+  const lane = laneOver([new TestStore()]);
+  const swept: number[] = [];
+  const errors: unknown[] = [];
+  let walks = 0;
+  const sweeper = new Sweeper({
+    ...lane,
+    walk: {
+      async run({ view }) {
+        if (view.uid === 1 && ++walks < 5)
+          throw new HeadraceError('unavailable', 'what it has cannot be read');
+        return 0;
+      },
+    },
+    pace: new Pace({ nowMs: () => 0, rest: () => nextTurn() }),
+    rest: () => nextTurn(),
+    emptySlot: () => undefined,
+    onSwept: uid => swept.push(uid),
+    onError: error => errors.push(error),
+  });
+  for (const uid of [1, 2]) {
+    const fences = [{ kind: 'all', text: '', schema: 2 }] as const;
+    sweeper.declare({ ...VIEW, name: `@${uid}`, uid, slot: uid, schema: 2, fences });
+    sweeper.sweep(uid);
+  }
+  for (let turn = 0; turn < 50; turn++) await nextTurn();
+  expect([swept, errors.length]).toEqual([[2, 1], 1]);
 });
