@@ -10,6 +10,7 @@ import { RecordStore } from './lookup/record-store.js';
 import { openEngine } from './main.js';
 import { openLog } from './observe/log.js';
 import { joinStore } from './store/joined-store.js';
+import { closed } from './store/remote-lanes.js';
 import { Store } from './store/store.js';
 import type { StoreParts } from './store/store-parts.js';
 import type { StoreHandle } from './store/thread-messages.js';
@@ -81,17 +82,24 @@ export async function open(options: OpenOptions | { readonly join: StoreHandle }
   threads.begin({ table, lanes, views, fence, definitions, events, ...limits });
   lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
   const reader = new TableReader(table, lanes.count);
+  let isClosed = false;
+  /** Memory outlives the store, and what it has is soon out of date. */
+  const known = () => {
+    if (isClosed) throw closed();
+    return views;
+  };
   const parts: StoreParts = {
     records: new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline }),
     ...{ definitions, events, lineBytesMax },
-    viewNamed: name => views.get(name),
-    entryView: ({ name }) => views.builtIn(entryViewName(name)),
-    views: () => views.list(),
-    declare: async (name, definition) => (await views.declare(name, definition)).view.schema,
-    drop: name => views.drop(name),
+    viewNamed: name => known().get(name),
+    entryView: ({ name }) => known().builtIn(entryViewName(name)),
+    views: () => known().list(),
+    declare: async (name, definition) => (await known().declare(name, definition)).view.schema,
+    drop: async name => known().drop(name),
     fence: ({ name }, selector) => fence(name, selector),
   };
   const close = async () => {
+    isClosed = true;
     await lanes.drain(Date.now() + shutdownTimeout);
     threads.close();
     await engine.close();

@@ -60,10 +60,12 @@ export function servedViews(parts: ServedViewsParts): ServedViews {
     createView: (draft, uidMin) => lanes.createView(draft, uidMin),
     changeView: view => lanes.changeView(view),
     dropView: view => lanes.dropView(view),
-    declare: view => lanes.declare(view),
+    declare: view => lanes.declare(view).catch(tryLater),
     forget: async view => {
-      await lanes.forget(view);
-      await threads?.forgotten();
+      await lanes
+        .forget(view)
+        .then(() => threads?.forgotten())
+        .catch(tryLater);
       caches.raiseEpoch(view.slot);
     },
     changed: () => {
@@ -83,14 +85,16 @@ export function servedViews(parts: ServedViewsParts): ServedViews {
     empty: slot => caches.raiseEpoch(slot),
     times: isAlone ? TIMES_ALONE : TIMES_SHARED,
     nowMs: () => performance.now(),
-    later: (ms, run) => {
-      const timer = setTimeout(run, ms).unref();
-      return () => clearTimeout(timer);
-    },
+    later,
     onRetired: report => log.info(report, 'what was invalidated is erased'),
     onError: error => log.warn({ err: error }, 'what is erased stays invalidated for now'),
   });
   const { refresh, stop } = refresher(views, log);
+  /** Not all have answered: what stands is taken over once they do. */
+  const tryLater = (error: unknown): never => {
+    refresh();
+    throw error;
+  };
   return {
     views,
     fences: {
@@ -113,4 +117,9 @@ export function servedViews(parts: ServedViewsParts): ServedViews {
       keeper.close();
     },
   };
+}
+
+function later(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms).unref();
+  return () => clearTimeout(timer);
 }

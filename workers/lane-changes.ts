@@ -18,12 +18,15 @@ export function followChanges(
 ): () => void {
   const stops: (() => void)[] = [];
   if (follow !== undefined) {
-    // What changed unnoticed may be views too.
+    // What changed unnoticed, or was flushed, may be views too.
     const onCatalogToo = () => onCatalog?.();
     const tracking = follow({
       onKeys: keys => coherence.keysChanged(keys),
       onCatalog: onCatalogToo,
-      onEverything: () => coherence.everythingChanged(),
+      onEverything: () => {
+        coherence.everythingChanged();
+        onCatalogToo();
+      },
       onLost: reason => {
         coherence.lost();
         notify(`redis no longer tells of changes: ${reason}`);

@@ -5,6 +5,7 @@
  * or invalidated since. `read` shows leases, `get` does not.
  */
 import { checkId } from '../base/keys.js';
+import { JSON_TYPE } from '../base/media.js';
 import { canonicalKey } from '../caches/canonical-key.js';
 import type { KeyParts } from '../caches/canonical-key-parts.js';
 import { type CacheEntry, cacheEntry } from './cache-entry.js';
@@ -12,9 +13,11 @@ import { unlessAborted } from './call-deadline.js';
 import { ClientError, clientErrorOf, errorOfAnswer, localError } from './client-error.js';
 import { Coalescer } from './coalescer.js';
 import { type PutEntryOptions, putHeaders } from './entry-put.js';
+import { infoOf } from './info.js';
 import { type Invalidation, invalidate } from './invalidation.js';
 import { asObject, listOf, member, memberOrNull, objectOf } from './json-answer.js';
 import type { Answer, CallOptions, Transport } from './transport.js';
+import { within } from './within.js';
 
 /** `void`: the lease was; what was put is older than what has happened to the key since. */
 export type PutOutcome = 'stored' | 'not-stored' | 'void';
@@ -35,7 +38,7 @@ type BatchEntry = CacheEntry | ClientError | undefined;
 export type CacheInfo = Readonly<Record<string, unknown>> & { readonly cache: string };
 
 const KEYS_MAX = 1_000;
-const JSON_HEADERS = { 'content-type': 'application/json' };
+const JSON_HEADERS = { 'content-type': JSON_TYPE };
 const LEASE = 'headrace-lease';
 
 export class CacheClient {
@@ -116,9 +119,9 @@ export class CacheClient {
 
   /** Whether there was one or not. Waits for what this client is putting there, as `invalidate` does. */
   async delete(key: string, options: CallOptions = {}): Promise<void> {
-    await this.#beforeRemoval(key);
+    const left = await this.#beforeRemoval(key, options);
     await this.#transport.send({
-      ...options,
+      ...left,
       method: 'DELETE',
       path: this.#entryPath(key),
       // Done twice, it costs an entry that can be made again.
@@ -156,26 +159,14 @@ export class CacheClient {
 
   /** Around what may remove any entries: nothing that was begun before lands behind it. */
   async removing<T>(options: CallOptions, remove: (left: CallOptions) => Promise<T>): Promise<T> {
-    await this.#beforeRemoval(undefined);
-    const result = await remove(options);
+    const result = await remove(await this.#beforeRemoval(undefined, options));
     this.#onChanged(undefined);
     return result;
   }
 
   /** `undefined`: there is no such cache. */
   async info(options: CallOptions = {}): Promise<CacheInfo | undefined> {
-    try {
-      const answer = await this.#transport.send({
-        ...options,
-        method: 'GET',
-        path: this.#path,
-        repeat: 'read',
-      });
-      return objectOf(answer) as CacheInfo;
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'cache-not-found') return undefined;
-      throw error;
-    }
+    return (await infoOf(this.#transport, this.#path, 'cache-not-found', options)) as CacheInfo | undefined;
   }
 
   #putsUntilSettled(sent: Promise<unknown>): void {
@@ -183,10 +174,14 @@ export class CacheClient {
     this.#puts.add(settled);
   }
 
-  /** Nothing that was begun before lands behind it. */
-  async #beforeRemoval(key: string | undefined): Promise<void> {
+  /** Nothing that was begun before lands behind it. Resolves to the call with the time that it has left. */
+  async #beforeRemoval(key: string | undefined, { signal, timeoutMs }: CallOptions): Promise<CallOptions> {
     this.#onChanged(key);
-    await Promise.all(this.#puts);
+    if (this.#puts.size === 0) return { signal, timeoutMs };
+    const beganMs = performance.now();
+    const ms = timeoutMs ?? this.#transport.settings.timeoutMs;
+    await unlessAborted(within(Promise.all(this.#puts), ms), signal);
+    return { signal, timeoutMs: Math.max(1, ms - (performance.now() - beganMs)) };
   }
 
   /** Alone, a key is asked for with its lease, and comes as it is. */
@@ -257,16 +252,25 @@ function batchEntryOf(given: Readonly<Record<string, unknown>>, key: string): Ba
   const status = member(given, 'status', 'string');
   if (status === 'NOT_FOUND') return undefined;
   if (status !== 'PRESENT') return new ClientError('unavailable', `the entry ${key} cannot be read now`);
-  const { text } = given;
-  const content =
-    typeof text === 'string' ? Buffer.from(text) : Buffer.from(member(given, 'base64', 'string'), 'base64');
   return cacheEntry({
-    bytes: new Uint8Array(content),
-    contentType: member(given, 'contentType', 'string'),
+    ...contentOf(given),
     etag: member(given, 'etag', 'string'),
     ageSeconds: member(given, 'age', 'number'),
     ttlSeconds: member(given, 'ttl', 'number'),
   });
+}
+
+/** A vector as one that is read alone. */
+function contentOf(given: Readonly<Record<string, unknown>>): Pick<CacheEntry, 'bytes' | 'contentType'> {
+  const { text, vector } = given;
+  if (Array.isArray(vector)) return { bytes: bytesOf(JSON.stringify(vector)), contentType: JSON_TYPE };
+  const contentType = member(given, 'contentType', 'string');
+  if (typeof text === 'string') return { bytes: bytesOf(text), contentType };
+  return { bytes: bytesOf(member(given, 'base64', 'string'), 'base64'), contentType };
+}
+
+function bytesOf(text: string, encoding?: 'base64'): Uint8Array {
+  return new Uint8Array(Buffer.from(text, encoding));
 }
 
 function checkedPut(value: Uint8Array | string, options: PutEntryOptions): Record<string, string> {

@@ -14,8 +14,10 @@
  * at the most `timeoutMs + waitMs` pass before the function is called. Nothing here throws but the function itself.
  */
 import type { KeyParts } from '../caches/canonical-key-parts.js';
+import { LEASE_LIMITS } from '../caches/lease-room.js';
 import type { CacheClient, EntryRead } from './cache-client.js';
 import { ClientError, clientErrorOf } from './client-error.js';
+import { CLIENT_OPTIONS, checkNumber } from './client-options.js';
 import { type Codec, jsonCodec } from './codec.js';
 import { type PutEntryOptions, putHeaders, secondsOf } from './entry-put.js';
 import { Outage } from './outage.js';
@@ -110,7 +112,7 @@ class CachedRunner<Args extends readonly unknown[], T> {
   /** While there is anything that a change would make void. */
   #unwatch: (() => void) | undefined;
 
-  /** @throws ClientError `bad-header` when a time is no duration of whole seconds. */
+  /** @throws ClientError `bad-header` when a time is no duration of whole seconds, `bad-request` of one in milliseconds. */
   constructor(host: CachedHost, fn: (...args: Args) => T | Promise<T>, options: CachedOptions<Args, T>) {
     const { ttl, staleWhileRevalidate, staleIfError, timeoutMs = TIMEOUT_MS, waitMs = WAIT_MS } = options;
     try {
@@ -118,6 +120,8 @@ class CachedRunner<Args extends readonly unknown[], T> {
     } catch (error) {
       throw clientErrorOf(error);
     }
+    checkNumber('timeoutMs', timeoutMs, 1, CLIENT_OPTIONS.timeoutMs.max);
+    checkNumber('waitMs', waitMs, 0, LEASE_LIMITS.waitMs);
     this.#host = host;
     this.#cache = host.cache;
     this.#fn = fn;

@@ -1,6 +1,9 @@
 /** The time that one call has: a timer, the caller's own signal, and what is to be given up when either says so. */
 import { type ClientError, localError } from './client-error.js';
 
+/** A timer that is set to more goes off at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export class CallDeadline {
   readonly #endsAtMs: number;
   readonly #timer: NodeJS.Timeout;
@@ -12,7 +15,8 @@ export class CallDeadline {
   /** `end` must be called, however the call goes. */
   constructor(timeoutMs: number, signal: AbortSignal | undefined) {
     this.#endsAtMs = performance.now() + timeoutMs;
-    this.#timer = setTimeout(() => this.#stop(localError('timeout', `${timeoutMs} ms`)), timeoutMs);
+    const stop = () => this.#stop(localError('timeout', `${timeoutMs} ms`));
+    this.#timer = setTimeout(stop, Math.min(timeoutMs, TIMER_MS_MAX));
     this.#signal = signal;
     if (signal?.aborted === true) this.#onAbort();
     else signal?.addEventListener('abort', this.#onAbort);

@@ -55,11 +55,16 @@ export function readClientOptions(given: ClientOptions): ClientSettings {
   const numbers: Record<string, number> = {};
   for (const [name, { standard, min, max }] of Object.entries(CLIENT_OPTIONS)) {
     const value = given[name as keyof typeof CLIENT_OPTIONS] ?? standard;
-    if (!Number.isInteger(value) || value < min || value > max)
-      throw wrong(`${name} is ${value}, allowed: ${min} to ${max}`);
+    checkNumber(name, value, min, max);
     numbers[name] = value;
   }
   return { ...(numbers as Numbers), url: serverUrl(given.url), headers: given.headers ?? {} };
+}
+
+/** @throws ClientError `bad-request` unless it is a whole number within the limits. */
+export function checkNumber(name: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw wrong(`${name} is ${value}, allowed: ${min} to ${max}`);
 }
 
 function serverUrl(given: string): URL {

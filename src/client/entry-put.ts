@@ -14,7 +14,7 @@ export interface PutEntryOptions {
   readonly lease?: string | undefined;
 }
 
-/** The headers of a put. @throws HeadraceError `bad-header` when a time is no duration of whole seconds. */
+/** The headers of a put. @throws HeadraceError `bad-header` when a time is no duration of whole seconds, a tag no text. */
 export function putHeaders(
   value: Uint8Array | string,
   { contentType, ttl, staleWhileRevalidate, staleIfError, tags = [] }: PutEntryOptions,
@@ -30,6 +30,8 @@ export function putHeaders(
     time === undefined ? [] : `${name}=${secondsOf(name, time)}`,
   );
   if (directives.length > 0) headers['cache-control'] = directives.join(', ');
+  if (!tags.every(tag => tag.isWellFormed()))
+    throw new HeadraceError('bad-header', 'a tag has a lone surrogate');
   if (tags.length > 0) headers['cache-tags'] = tags.map(tag => encodeURIComponent(tag)).join(', ');
   return headers;
 }

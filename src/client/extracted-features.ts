@@ -196,10 +196,15 @@ function mapOf<F extends Features>(
 ): ReadonlyMap<string, FeatureRowInput<F>> {
   const rows = new Map<string, FeatureRowInput<F>>();
   for (const id of ids) {
-    const row = given instanceof Map ? given.get(id) : (given as Readonly<Record<string, unknown>>)[id];
+    const row = given instanceof Map ? given.get(id) : ownOf(given, id);
     if (row !== undefined) rows.set(id, row as FeatureRowInput<F>);
   }
   return rows;
+}
+
+/** Not what every object has: an id may be its name. */
+function ownOf(object: object, name: string): unknown {
+  return Object.hasOwn(object, name) ? (object as Readonly<Record<string, unknown>>)[name] : undefined;
 }
 
 function read(value: unknown, type: FeatureType | undefined): unknown {

@@ -75,7 +75,7 @@ export class Transport {
     });
   }
 
-  /** @throws ClientError unless the answer's status is below 400 or expected. */
+  /** @throws ClientError unless the answer's status is of success or expected. */
   async send(call: Call): Promise<Answer> {
     const { timeoutMs = this.settings.timeoutMs, signal } = call;
     return this.#within(timeoutMs, signal, deadline => this.#attempts(call, deadline));
@@ -198,7 +198,7 @@ async function collected(body: AsyncIterable<Uint8Array>, bytesMax: number): Pro
 }
 
 function isTaken({ expected = [] }: Call, { status }: Answer): boolean {
-  return (status >= 200 && status < 400) || expected.includes(status);
+  return (status >= 200 && status < 300) || expected.includes(status);
 }
 
 function failureOf({ status, bytes, header }: Answer): ClientError {
@@ -222,6 +222,11 @@ function connectionError(error: unknown): ClientError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const reason = error instanceof Error ? error.message || code : String(error);
   if (code.startsWith('HPE_')) return localError('bad-answer', reason, error);
+  if (code === 'UND_ERR_INVALID_ARG')
+    return new ClientError('bad-header', `the request cannot be sent: ${reason}`, {
+      cause: error,
+      wasRefused: true,
+    });
   return new ClientError('connection', `the connection failed: ${reason}`, {
     cause: error,
     wasRefused: NEVER_SENT.has(code),

@@ -9,6 +9,7 @@ import { unlessAborted } from './call-deadline.js';
 import { ClientError, clientErrorOf, localError } from './client-error.js';
 import { Coalescer } from './coalescer.js';
 import type { FeatureRow, FeatureRowInput, Features, FeatureType } from './feature-types.js';
+import { infoOf } from './info.js';
 import { type Invalidation, invalidate } from './invalidation.js';
 import { listOf, member, objectOf } from './json-answer.js';
 import { isOfType, type LookupColumns, type RowStatus, readLookupColumns } from './lookup-columns.js';
@@ -121,18 +122,8 @@ export class ViewClient<F extends Features = Features> {
 
   /** `undefined`: there is no such view. */
   async info(options: CallOptions = {}): Promise<ViewInfo | undefined> {
-    try {
-      const answer = await this.#transport.send({
-        ...options,
-        method: 'GET',
-        path: this.#path,
-        repeat: 'read',
-      });
-      return objectOf(answer) as unknown as ViewInfo;
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'view-not-found') return undefined;
-      throw error;
-    }
+    const info = await infoOf(this.#transport, this.#path, 'view-not-found', options);
+    return info as unknown as ViewInfo | undefined;
   }
 
   /** Deletes the view and its records. */
@@ -216,13 +207,17 @@ export class ViewClient<F extends Features = Features> {
     });
   }
 
-  /** Streams records; memory does not grow with their number. Never sent again. */
+  /** Streams records; memory does not grow with their number. Never sent again. @throws what the records throw, too. */
   async load(
     records: Iterable<LoadRecord<F>> | AsyncIterable<LoadRecord<F>>,
     options: CallOptions = {},
   ): Promise<LoadResult> {
     const call = { ...options, method: 'POST', path: `${this.#path}/records`, headers: NDJSON } as const;
-    const body = objectOf(await this.#transport.stream(call, linesOf(records)));
+    const lines = new Lines(records);
+    const answer = await this.#transport.stream(call, lines).catch(error => {
+      throw lines.failure ?? error;
+    });
+    const body = objectOf(answer);
     return {
       applied: member(body, 'applied', 'number'),
       stale: member(body, 'stale', 'number'),
@@ -320,15 +315,29 @@ function checkedCall<T>(run: () => T): T {
   }
 }
 
-async function* linesOf<F extends Features>(
-  records: Iterable<LoadRecord<F>> | AsyncIterable<LoadRecord<F>>,
-): AsyncGenerator<Uint8Array> {
-  let text = '';
-  for await (const { id, features, ...options } of records) {
-    text += `${checkedCall(() => recordBody(features, options, id))}\n`;
-    if (text.length < LOAD_CHUNK_CHARACTERS) continue;
-    yield Buffer.from(text);
-    text = '';
+/** Records as NDJSON. */
+class Lines<F extends Features> implements AsyncIterable<Uint8Array> {
+  readonly #records: Iterable<LoadRecord<F>> | AsyncIterable<LoadRecord<F>>;
+  /** Of the records: to whoever sends the lines, it is one of the connection. */
+  failure: unknown;
+
+  constructor(records: Iterable<LoadRecord<F>> | AsyncIterable<LoadRecord<F>>) {
+    this.#records = records;
   }
-  if (text !== '') yield Buffer.from(text);
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    let text = '';
+    try {
+      for await (const { id, features, ...options } of this.#records) {
+        text += `${checkedCall(() => recordBody(features, options, id))}\n`;
+        if (text.length < LOAD_CHUNK_CHARACTERS) continue;
+        yield Buffer.from(text);
+        text = '';
+      }
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+    if (text !== '') yield Buffer.from(text);
+  }
 }

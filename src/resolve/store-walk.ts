@@ -16,6 +16,7 @@ import { idOfStorageKey, VIEW_UID_BYTES } from '../base/keys.js';
 import type { Tier, TierWrite } from '../base/tier.js';
 import { EntryReader } from '../caches/entry.js';
 import { leasedUntil } from '../caches/lease-mark.js';
+import { errorOf } from '../lanes/messages.js';
 import { encodeTombstone } from '../views/record-codec.js';
 import type { TierChain } from './chain.js';
 import type { Coherence } from './coherence.js';
@@ -160,6 +161,7 @@ export class StoreWalk {
   async #remove(viewUid: number, ids: readonly string[]): Promise<void> {
     const deadlineMs = this.#parts.clock.now() + WRITE_DEADLINE_MS;
     const ops = ids.map(id => ({ kind: 'remove', viewUid, id, deadlineMs }) as const);
-    await this.#parts.writes.write(ops, NO_BODIES);
+    for (const result of await this.#parts.writes.write(ops, NO_BODIES))
+      if (result.kind === 'failed') throw errorOf(result.failure);
   }
 }

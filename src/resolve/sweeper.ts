@@ -6,12 +6,13 @@
  *             deleted there and in the tiers above, as by any deletion, and the end is told (`store-walk.ts`)
  *
  * There is one walk at a time, of one view, for all the fences that it has when the walk begins; where the store fails it
- * begins again after a rest. Who dies loses nothing but time: the fences stand in the catalog, and somebody walks again.
+ * begins again after a rest, behind those of other views. Who dies loses nothing but time: the fences stand in the
+ * catalog, and somebody walks again.
  *
  * Where fences are retired before the lane has dropped what they hide from the table, as another server has walked, the
  * view's part of the table is emptied: nothing may show up again.
  */
-import { newestFence } from '../views/fence.js';
+import { covers, type Fence, newestFence } from '../views/fence.js';
 import type { StoredView } from '../views/schema.js';
 import type { FlightsUnderWay } from './coherence.js';
 import type { LaneCache } from './lane-cache.js';
@@ -43,6 +44,8 @@ export class Sweeper {
   readonly #dropped = new Map<number, number>();
   readonly #ofTable = new Turns(uid => this.#dropHidden(uid));
   readonly #ofStore = new Turns(uid => this.#erase(uid));
+  /** Views that could not be walked through the last time. */
+  readonly #failing = new Set<number>();
   #isStopped = false;
 
   constructor(parts: SweeperParts) {
@@ -54,7 +57,10 @@ export class Sweeper {
     const { views, flights, emptySlot } = this.#parts;
     const { uid, slot, fences = [] } = stored;
     const { fences: known = [], schema = 0 } = views.find(uid)?.view ?? {};
-    const retired = known.filter(one => !fences.some(fence => fence.schema === one.schema));
+    // One whose place a newer one has taken is dropped with that.
+    const isOpen = (one: Fence) =>
+      fences.some(fence => fence.schema === one.schema || (fence.schema > one.schema && covers(fence, one)));
+    const retired = known.filter(one => !isOpen(one));
     if (newestFence(retired) > this.#droppedUpTo(uid)) emptySlot(slot);
     views.declare(stored);
     // Who asks from now on is not to join a reading that began before, nor is what an origin answers to it to be kept:
@@ -66,6 +72,7 @@ export class Sweeper {
   forget(viewUid: number): void {
     this.#parts.views.forget(viewUid);
     this.#dropped.delete(viewUid);
+    this.#failing.delete(viewUid);
   }
 
   /** Begins to erase what the view's fences hide; `onSwept` tells of the end. */
@@ -103,21 +110,23 @@ export class Sweeper {
 
   async #erase(viewUid: number): Promise<void> {
     const { walk, rest, onSwept, onError } = this.#parts;
-    for (;;) {
-      const known = this.#fenced(viewUid);
-      if (known?.fences === undefined) return;
-      try {
-        // The fences are retired when this is told: the table must be done with them by then, or it would be emptied.
-        const [erased] = await Promise.all([
-          walk.run(known, () => this.#fenced(viewUid) === undefined),
-          this.#ofTable.add(viewUid),
-        ]);
-        if (this.#fenced(viewUid) === undefined) return;
-        return onSwept(viewUid, known.fences.newest, erased);
-      } catch (error) {
-        onError(error);
-        await rest(AGAIN_MS);
-      }
+    const known = this.#fenced(viewUid);
+    if (known?.fences === undefined) return;
+    try {
+      // The fences are retired when this is told: the table must be done with them by then, or it would be emptied.
+      const [erased] = await Promise.all([
+        walk.run(known, () => this.#fenced(viewUid) === undefined),
+        this.#ofTable.add(viewUid),
+      ]);
+      this.#failing.delete(viewUid);
+      if (this.#fenced(viewUid) !== undefined) onSwept(viewUid, known.fences.newest, erased);
+    } catch (error) {
+      // Told once, however often it is tried.
+      if (!this.#failing.has(viewUid)) onError(error);
+      this.#failing.add(viewUid);
+      await rest(AGAIN_MS);
+      // Behind the others: it may be this view alone of which something cannot be read.
+      void this.#ofStore.add(viewUid);
     }
   }
 }

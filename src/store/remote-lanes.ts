@@ -1,6 +1,7 @@
 /**
  * The lanes as a thread has them that joined a store: its calls of one turn of the event loop go to the thread that opened
- * it as one message. Each is settled by its deadline, also when that thread is busy.
+ * it as one message. Each is settled by its deadline, also when that thread is busy. Bytes go in buffers of their own: with
+ * a part of one, all of it would cross, or be shared.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { assert } from '../base/assert.js';
@@ -65,7 +66,8 @@ export class RemoteLanes implements LaneCalls {
     deadlineMs: number,
     flat = false,
   ): Promise<PutResult> {
-    return this.#put({ kind: 'write', lane, viewUid: view.uid, id, body, flat, deadlineMs });
+    const request = { kind: 'write', lane, viewUid: view.uid, id, flat, deadlineMs } as const;
+    return this.#put({ ...request, body: new Uint8Array(body) });
   }
 
   writeEntry(
@@ -77,7 +79,8 @@ export class RemoteLanes implements LaneCalls {
     deadlineMs: number,
     lease?: EntryLease,
   ): Promise<PutResult> {
-    return this.#put({ kind: 'write-entry', lane, viewUid: view.uid, id, head, payload, lease, deadlineMs });
+    const request = { kind: 'write-entry', lane, viewUid: view.uid, id, head, lease, deadlineMs } as const;
+    return this.#put({ ...request, payload: new Uint8Array(payload) });
   }
 
   remove(lane: number, view: View, id: string, deadlineMs: number): Promise<PutResult> {

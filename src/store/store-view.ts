@@ -73,12 +73,13 @@ export class StoreView<F extends Features = Features> {
 
   /**
    * The record, when shared memory has it: no promise, no lock, no thread is crossed. `undefined`: it is not there, or
-   * not at all. @throws HeadraceError `view-not-found`
+   * not at all. @throws HeadraceError `view-not-found`, `bad-id`
    */
   getSync<K extends keyof F & string = keyof F & string>(
     id: string,
     { features }: SelectFeatures<K> = {},
   ): StoredRecord<Chosen<F, K>> | undefined {
+    checkId(id);
     const { records } = this.#parts;
     const selected = this.#select(features);
     const length = records.probe(selected.view, id, records.now());

@@ -47,6 +47,8 @@ export interface RetiredReport {
 }
 
 const AGAIN_MS = 1_000;
+/** Invalidations under way. They are made one after the other, and each waits for the store. */
+const UNDER_WAY_MAX = 1_024;
 /** Invalidations that wait until there is room for them. */
 const WAITING_MAX = 256;
 
@@ -67,6 +69,8 @@ class Kept {
   emptied = 0;
   cancel: (() => void) | undefined;
   isRetiring = false;
+  /** That they cannot be retired now was told. */
+  isTold = false;
 
   constructor(view: View, lanes: number) {
     this.view = view;
@@ -87,6 +91,7 @@ export class FenceKeeper {
   readonly #kept = new Map<string, Kept>();
   /** Of those who wait for some to be retired. */
   readonly #waiting = new Set<() => void>();
+  #underWay = 0;
   #isClosed = false;
 
   constructor(parts: FenceKeeperParts) {
@@ -95,9 +100,20 @@ export class FenceKeeper {
 
   /**
    * Hides what is meant: when this resolves, from every read here. @throws HeadraceError `overloaded` when too many are
-   * open or wait, or what the store throws.
+   * open, wait, or are under way, or what the store throws.
    */
   async invalidate(name: string, selector: Selector): Promise<void> {
+    if (this.#underWay >= UNDER_WAY_MAX)
+      throw new HeadraceError('overloaded', `${this.#underWay} invalidations are under way; try again later`);
+    this.#underWay++;
+    try {
+      await this.#fence(name, selector);
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  async #fence(name: string, selector: Selector): Promise<void> {
     const { views, nowMs, times } = this.#parts;
     const deadlineMs = nowMs() + times.waitMs;
     for (;;) {
@@ -204,13 +220,15 @@ export class FenceKeeper {
     views.retire(name, upTo).then(
       () => {
         kept.isRetiring = false;
+        kept.isTold = false;
         onRetired({ view: name, erased: kept.erased, tookMs: nowMs() - kept.beganMs });
         kept.erased = 0;
         this.#consider(kept);
       },
       error => {
         kept.isRetiring = false;
-        onError(error);
+        if (!kept.isTold) onError(error);
+        kept.isTold = true;
         if (this.#kept.get(name) === kept && !this.#isClosed) this.#later(kept, AGAIN_MS);
       },
     );

@@ -58,12 +58,14 @@ export function fencesWith(
   schema: number,
 ): readonly Fence[] | undefined {
   const added = fencesOf(selector, schema);
-  if (selector.kind === 'all') return added;
-  const isCovered = (fence: Fence) =>
-    added.some(({ kind, text }) => kind === fence.kind && text === fence.text);
-  const fences = [...open.filter(fence => !isCovered(fence)), ...added];
+  const fences = [...open.filter(fence => !added.some(newer => covers(newer, fence))), ...added];
   const bytes = fences.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
   return fences.length > FENCE_LIMITS.open || bytes > FENCE_LIMITS.bytes ? undefined : fences;
+}
+
+/** Whether the newer of two hides all that the other does. */
+export function covers(newer: Fence, { kind, text }: Fence): boolean {
+  return newer.kind === 'all' || (newer.kind === kind && newer.text === text);
 }
 
 /** The largest number of all of them, 0 without any. */

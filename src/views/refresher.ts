@@ -40,31 +40,38 @@ export function refresher(views: Refreshed, log: Log): Refresher {
   let isReading = false;
   /** Told since the reading began: what it brings may be older than that. */
   let isDue = false;
+  let isStopped = false;
   let again: NodeJS.Timeout | undefined;
   const read = async () => {
     isDue = false;
     try {
       await views.refresh();
       await views.declareBuiltIn();
-      stop();
+      forgetAgain();
     } catch (error) {
+      if (isStopped) return;
       // Told once, however often it is tried.
       if (again === undefined) log.warn({ err: error }, 'the views cannot be read again now');
-      stop();
+      forgetAgain();
       again = setTimeout(refresh, VIEWS_AGAIN_MS).unref();
     }
     isReading = false;
     if (isDue) refresh();
   };
   const refresh = () => {
+    if (isStopped) return;
     isDue = true;
     if (isReading) return;
     isReading = true;
     setImmediate(read);
   };
-  const stop = () => {
+  const forgetAgain = () => {
     clearTimeout(again);
     again = undefined;
+  };
+  const stop = () => {
+    isStopped = true;
+    forgetAgain();
   };
   return { refresh, stop };
 }

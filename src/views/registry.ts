@@ -68,6 +68,8 @@ export class ViewRegistry {
   readonly #views = new Map<string, View>();
   /** Gone, but some lane may still put records of theirs into the table: their slots are not free. */
   readonly #leaving = new Set<View>();
+  /** Visible, but some lane may not know it: all are told again. */
+  readonly #untold = new WeakSet<View>();
   readonly #store: ViewStore;
   readonly #builtIn: ReadonlyMap<string, BuiltInView>;
   /** Above every uid that was ever met. */
@@ -201,9 +203,9 @@ export class ViewRegistry {
           ...BUILT_IN_PLACE,
           ...changed,
         });
-        if (standing === undefined) await this.#remove(view);
+        if (standing === undefined) await this.#remake(view);
         else {
-          const taken = await this.#take(standing.view);
+          const taken = await this.#take(standing.won ? standing.view : await this.#caughtUp(standing.view));
           if (standing.won) return taken;
         }
       }
@@ -249,6 +251,13 @@ export class ViewRegistry {
     await this.#take(view);
   }
 
+  /** A built-in view that the catalog has lost begins anew: what it had is gone. */
+  async #remake(view: View): Promise<void> {
+    await this.#remove(view);
+    const builtIn = this.#builtIn.get(view.name);
+    if (builtIn !== undefined) await this.#build(builtIn);
+  }
+
   /** Makes a view of the catalog known and visible. */
   async #take(held: CatalogedView): Promise<View> {
     const builtIn = this.#builtIn.get(held.name);
@@ -256,14 +265,18 @@ export class ViewRegistry {
       builtIn === undefined ? held : { ...held, l1Bytes: builtIn.l1Bytes, eviction: builtIn.eviction };
     this.#uidMin = Math.max(this.#uidMin, cataloged.uid + 1);
     const known = this.#views.get(cataloged.name);
-    if (known !== undefined && isSame(known, cataloged)) return known;
+    if (known !== undefined && isSame(known, cataloged) && !this.#untold.has(known)) return known;
     const isKnown = known?.uid === cataloged.uid;
     if (!isKnown) await this.#remove(known);
     const view = viewOf({ ...cataloged, slot: isKnown ? known.slot : this.#freeSlot() });
     // What a new fence hides, this thread hides at once, also should a lane be slow to hear of it.
-    if (isKnown && known.schema < view.schema && builtIn !== undefined) this.#views.set(view.name, view);
+    if (isKnown && known.schema < view.schema && builtIn !== undefined) {
+      this.#views.set(view.name, view);
+      this.#untold.add(view);
+    }
     await this.#store.declare(storedViewOf(view));
     this.#views.set(view.name, view);
+    this.#untold.delete(view);
     if (builtIn === undefined || !isKnown) this.#store.changed();
     if (builtIn !== undefined) this.#store.fenced(view);
     return view;

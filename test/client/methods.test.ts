@@ -1,14 +1,16 @@
 /** Every method of the client against the real server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ClientError, connect, type HeadraceClient } from '../../src/client/index.js';
+import { configured } from '../server/embeddings.js';
 import { type ServerProcess, startServerProcess } from '../server/server-process.js';
 import { eventually } from '../support/redis-server.js';
+import { EVERY_TYPE } from './every-type.js';
 
 let server: ServerProcess;
 let client: HeadraceClient;
 
 beforeAll(async () => {
-  server = await startServerProcess();
+  server = await startServerProcess({ env: configured({ vectors: { embedding: { dimensions: 2 } } }) });
   client = connect({ url: server.url, timeoutMs: 20_000 });
 });
 
@@ -17,15 +19,7 @@ afterAll(() => client.close());
 const DOCS = {
   entity: 'doc',
   ttl: '24h',
-  features: {
-    rank: 'float32',
-    score: 'float64',
-    clicks: 'int64',
-    isSpam: 'bool',
-    title: 'string',
-    hash: 'bytes',
-    vector: 'float32[3]',
-  },
+  features: EVERY_TYPE,
 } as const;
 
 const FULL = {
@@ -222,6 +216,19 @@ describe('a named cache', () => {
     expect(await failure(popular.batchGet(['a', '']))).toMatchObject({ code: 'bad-id' });
   });
 
+  it('has vectors as JSON, alone and in batches', async () => {
+    const vectors = client.cache('vectors');
+    for (const [key, vector] of [
+      ['a', [1, -0.5]],
+      ['b', [0.1, 1e-30]],
+    ] as const)
+      await vectors.put(key, JSON.stringify(vector), { contentType: 'application/json' });
+    const { entry: alone } = await vectors.read('b');
+    const [a, b] = await Promise.all([vectors.get('a'), vectors.get('b'), vectors.get('none')]);
+    expect([a?.json(), b?.text()]).toEqual([[1, -0.5], alone?.text()]);
+    expect([b?.contentType, b?.etag]).toEqual([alone?.contentType, alone?.etag]);
+  });
+
   it('is invalidated, shown and listed', async () => {
     const plans = client.cache('plans');
     await plans.put('p:1', 'a', { tags: ['t'] });
@@ -320,7 +327,8 @@ describe('a feature extractor', () => {
     expect(asked.length).toBe(calls);
     expect(featuresOf.figures).toMatchObject({ extracted: 2, joined: 1, failed: 0 });
     const some = client.features(async () => ({}), { view, features: ['length'] });
-    expect(await some(['known'])).toEqual([{ length: 1 }]);
+    // An id may be the name of what every object has.
+    expect(await some(['known', 'constructor'])).toEqual([{ length: 1 }, undefined]);
   });
 });
 
@@ -329,4 +337,26 @@ it('options that are wrong are told', () => {
   expect(() => connect({ url: 'http://localhost/path' })).toThrow(/more than a host/);
   expect(() => connect({ url: server.url, timeoutMs: 0 })).toThrow(/timeoutMs is 0, allowed: 1 to/);
   expect(() => connect({ url: server.url, ...{ timeout: 5 } })).toThrow(/timeout is no option/);
+  const cached = { cache: 'results', key: () => 'a' };
+  for (const [wrong, message] of [
+    [{ timeoutMs: 0 }, /timeoutMs is 0, allowed: 1 to/],
+    [{ waitMs: 30_001 }, /waitMs is 30001, allowed: 0 to 30000/],
+    [{ waitMs: Number.NaN }, /waitMs is NaN/],
+  ] as const)
+    expect(() => client.cached(() => 1, { ...cached, ...wrong })).toThrow(message);
+});
+
+it('a call may be given more time than a timer takes', async () => {
+  expect(await client.views({ timeoutMs: Number.POSITIVE_INFINITY })).toEqual(expect.any(Array));
+});
+
+it('a load fails with what its records fail with', async () => {
+  const broken = new Error('no more records');
+  async function* records() {
+    yield { id: 'a', features: {} };
+    throw broken;
+  }
+  const docs = client.view('docs', DOCS);
+  await docs.declare();
+  await expect(docs.load(records())).rejects.toBe(broken);
 });

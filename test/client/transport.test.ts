@@ -147,6 +147,35 @@ describe('a call', () => {
     expect(await codes).toEqual(['aborted', 'aborted', 'aborted', 'aborted']);
   });
 
+  it('takes no redirection for an answer', async () => {
+    const moved: Answer = response => void response.writeHead(302, { location: '/login' }).end();
+    const { client, requests } = await scripted([moved]);
+    expect(await codeOf(client.cache('c').put('a', 'x'))).toBe('bad-answer');
+    expect(await codeOf(client.cache('c').delete('a'))).toBe('bad-answer');
+    expect(await codeOf(client.view('v').drop())).toBe('bad-answer');
+    expect(requests.length).toBe(3);
+  });
+
+  it('that removes ends with its own time, whatever it waits for', async () => {
+    const { client, requests } = await scripted([silent]);
+    const cache = client.cache('c');
+    const put = codeOf(cache.put('a', 'x', { timeoutMs: 2_000 }));
+    expect(await codeOf(cache.delete('a', { timeoutMs: 50 }))).toBe('timeout');
+    expect(await codeOf(cache.delete('a', { signal: AbortSignal.timeout(50) }))).toBe('aborted');
+    expect(await codeOf(cache.invalidate({ all: true }, { timeoutMs: 50 }))).toBe('timeout');
+    expect(requests).toEqual(['PUT /v1/caches/c/entries/a']);
+    await client.close();
+    expect(await put).toBe('timeout');
+  });
+
+  it('is not tried again when no request can be made of it', async () => {
+    const { client, requests } = await scripted([fine], { headers: { 'x-team': 'a\nb' } });
+    expect(await codeOf(client.views())).toBe('bad-header');
+    const { client: second } = await scripted([noContent]);
+    expect(await codeOf(second.cache('c').put('a', 'x', { contentType: 'text/plain\n' }))).toBe('bad-header');
+    expect(requests).toEqual([]);
+  });
+
   it('is refused when too many wait', async () => {
     const { client } = await scripted([silent], { pendingMax: 3, timeoutMs: 1_000 });
     const calls = Array.from({ length: 5 }, () => codeOf(client.views()));

@@ -97,4 +97,22 @@ describeWithRedis('entries of two servers on one Redis', () => {
       'they can be put again',
     );
   });
+
+  test('are gone from both when Redis is flushed, and can be put and invalidated again', async () => {
+    await put(one, 'k', 'first');
+    expect(await read(two, 'k')).toBe('first');
+    await redis.admin.flushall();
+    const reads = () => Promise.all([one, two].map(instance => read(instance, 'k')));
+    // The caches are made anew meanwhile: they are not ready for a moment, and what was put just before is gone too.
+    await eventually(async () => {
+      await one.api.request('PUT', pathOf('k'), 'second');
+      return (await reads()).join() === 'second,second';
+    }, 'both serve it');
+    const body = { prefix: 'k' };
+    await eventually(
+      async () => (await two.api.post('/v1/caches/results/invalidate', body)).status === 200,
+      'it is invalidated',
+    );
+    await eventually(async () => (await reads()).join() === '404,404', 'it is gone from both');
+  });
 });

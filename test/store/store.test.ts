@@ -1,20 +1,13 @@
 /** The store in the process: what the server does, without HTTP, and at once where memory has it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HeadraceError, open, type Store } from '../../src/index.js';
+import { EVERY_TYPE } from '../client/every-type.js';
 import { makeDataDir } from '../server/server-process.js';
 import { eventually } from '../support/redis-server.js';
 
 const DOCS = {
   entity: 'doc',
-  features: {
-    rank: 'float32',
-    score: 'float64',
-    clicks: 'int64',
-    isSpam: 'bool',
-    title: 'string',
-    hash: 'bytes',
-    vector: 'float32[3]',
-  },
+  features: EVERY_TYPE,
 } as const;
 const FULL = {
   rank: 0.5,
@@ -93,6 +86,8 @@ describe('a view of a store in the process', () => {
   it('refuses what the server refuses', async () => {
     const docs = store.view('docs', DOCS);
     expect(await codeOf(docs.put('', {}))).toBe('bad-id');
+    for (const id of ['', 'x'.repeat(513), 'a\ud800'])
+      expect(await codeOf(() => docs.getSync(id))).toBe('bad-id');
     expect(await codeOf(docs.put('a', { rank: Number.NaN }))).toBe('invalid-record');
     expect(await codeOf(docs.put('a', { vector: [1] }))).toBe('invalid-record');
     expect(await codeOf(store.view('docs', { ...DOCS, features: { rank: 'bool' } }).declare())).toBe(
@@ -138,6 +133,7 @@ describe('a named cache of a store in the process', () => {
     expect(await results.get('p:1')).toBeUndefined();
     expect(await codeOf(() => store.cache('none'))).toBe('cache-not-found');
     expect(await codeOf(results.put('k', 'x', { ttl: '5ms' }))).toBe('bad-header');
+    expect(await codeOf(results.put('k', 'x', { tags: ['\ud800'] }))).toBe('bad-header');
     expect(await codeOf(results.get(''))).toBe('bad-id');
     expect(results.key({ query: 'Ａ' })).toBe('q1:a,');
     expect(store.caches()).toContain('embeddings');
@@ -152,6 +148,9 @@ it('is the only one that has its directory, and keeps what was written', async (
   await docs.put('a', FULL);
   await expect(open({ dataDir: directory, ...OPTIONS })).rejects.toThrow(/in use by another/);
   await first.close();
+  // What memory has is not read any more either.
+  expect(await codeOf(() => docs.getSync('a'))).toBe('draining');
+  expect(await codeOf(docs.put('a', FULL))).toBe('draining');
   const second = await open({ dataDir: directory, ...OPTIONS });
   const again = second.view('docs', DOCS);
   expect((await again.get('a'))?.features).toEqual(FULL);

@@ -1,12 +1,12 @@
 /** How often the catalog is read when it may have changed. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { openLog } from '../../src/observe/log.js';
 import { refresher } from '../../src/views/refresher.js';
 
-/** Views whose reading ends when the test says so. */
+/** Views whose reading ends when the test says so, or fails. */
 function open() {
-  const ends: (() => void)[] = [];
+  const ends: ((failure?: Promise<never>) => void)[] = [];
   const views = {
     readings: 0,
     refresh() {
@@ -15,8 +15,8 @@ function open() {
     },
     declareBuiltIn: async () => undefined,
   };
-  const end = async () => {
-    ends.shift()?.();
+  const end = async (failure?: Promise<never>) => {
+    ends.shift()?.(failure);
     for (let turn = 0; turn < 4; turn++) await nextTurn();
   };
   return { views, end, ...refresher(views, openLog('silent')) };
@@ -50,4 +50,22 @@ it('it is read once more for all news that come while it is being read, and neve
   await end();
   expect(views.readings).toBe(3);
   stop();
+});
+
+it('it is not read any more once that is over, also when the last reading failed', async () => {
+  const { views, refresh, end, stop } = open();
+  refresh();
+  await nextTurn();
+  refresh();
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  try {
+    stop();
+    await end(Promise.reject(new Error('the lanes are closed')));
+    refresh();
+    vi.advanceTimersByTime(60_000);
+  } finally {
+    vi.useRealTimers();
+  }
+  await end();
+  expect(views.readings).toBe(1);
 });

@@ -5,10 +5,13 @@ import { type BuiltInView, ViewRegistry } from '../../src/views/registry.js';
 import type { FeatureType, StoredView, ViewDefinition } from '../../src/views/schema.js';
 import { SharedCatalog } from './shared-catalog.js';
 
-/** A registry, and what its lanes know: uids by slot. `isDeaf`: they do not answer when they are to forget a view. */
+/**
+ * A registry, and what its lanes know: uids by slot. Unless they `hear` they do not answer when they are told of a view,
+ * unless they `forget` when they are to forget one.
+ */
 function open(catalog: SharedCatalog, viewsMax = 10, builtIn: readonly BuiltInView[] = []) {
   const lanes = new Map<number, number>();
-  const state = { isDeaf: false };
+  const state = { hear: true, forget: true };
   const emptied: number[] = [];
   const fenced: string[] = [];
   const views = new ViewRegistry({
@@ -21,11 +24,12 @@ function open(catalog: SharedCatalog, viewsMax = 10, builtIn: readonly BuiltInVi
       if (catalog.views.get(view.name)?.uid === view.uid) catalog.views.delete(view.name);
     },
     declare: async ({ slot, uid }: StoredView) => {
+      if (!state.hear) throw new Error('no answer');
       expect(lanes.get(slot) ?? uid, 'a slot has one view at a time').toBe(uid);
       lanes.set(slot, uid);
     },
     forget: async ({ slot }: StoredView) => {
-      if (state.isDeaf) throw new Error('no answer');
+      if (!state.forget) throw new Error('no answer');
       lanes.delete(slot);
       emptied.push(slot);
     },
@@ -112,7 +116,7 @@ it('gives the place of a view to no other until every lane has forgotten it', as
   const [one, two] = [open(catalog, 3), open(catalog, 3)];
   for (const name of ['a', 'b']) await one.views.declare(name, A);
   await two.views.refresh();
-  one.state.isDeaf = true;
+  one.state.forget = false;
   await expect(one.views.drop('a')).rejects.toThrow('no answer');
   await two.views.drop('b');
   await expect(one.views.refresh()).rejects.toThrow('no answer');
@@ -120,7 +124,7 @@ it('gives the place of a view to no other until every lane has forgotten it', as
   expect(one.views.list()).toEqual([]);
   const { view } = await one.views.declare('c', A);
   expect([...one.lanes.keys()].sort()).toEqual([0, 1, 2]);
-  one.state.isDeaf = false;
+  one.state.forget = true;
   await one.views.refresh();
   expect([...one.lanes]).toEqual([[view.slot, view.uid]]);
   await one.views.declare('d', A);
@@ -240,4 +244,49 @@ it('hides all when the catalog has gone back and has lost fences', async () => {
   const two = open(catalog, 1, [BUILT_IN]);
   await two.views.refresh();
   expect(fencesOf(two)).toEqual(['<5']);
+});
+
+it.each([
+  ['makes', (views: ViewRegistry) => views.fence('@c', prefix('d')), ['<5', 'd<6']],
+  ['retires', (views: ViewRegistry) => views.retire('@c', 2), ['<5']],
+] as const)(
+  'does so as well when it %s fences before it has heard of that',
+  async (_what, change, fences) => {
+    const catalog = new SharedCatalog();
+    const one = open(catalog, 1, [BUILT_IN]);
+    await one.views.declareBuiltIn();
+    await one.views.fence('@c', prefix('a'));
+    const replica = catalog.views.get('@c');
+    for (const text of ['b', 'c']) await one.views.fence('@c', prefix(text));
+    if (replica !== undefined) catalog.views.set('@c', replica);
+    await change(one.views);
+    expect([fencesOf(one), catalog.views.get('@c')?.schema]).toEqual([fences, fences.length + 4]);
+  },
+);
+
+it('hides what an invalidation means while a lane has not heard of it, and has it erased once all have', async () => {
+  const one = open(new SharedCatalog(), 1, [BUILT_IN]);
+  await one.views.declareBuiltIn();
+  one.state.hear = false;
+  await expect(one.views.fence('@c', prefix('a'))).rejects.toThrow('no answer');
+  await expect(one.views.refresh()).rejects.toThrow('no answer');
+  expect([fencesOf(one), one.fenced]).toEqual([['a<2'], ['']]);
+  one.state.hear = true;
+  for (let n = 0; n < 2; n++) await one.views.refresh();
+  expect([fencesOf(one), one.fenced]).toEqual([['a<2'], ['', 'a<2']]);
+});
+
+it('begins a built-in view anew that the catalog has lost, when it is invalidated', async () => {
+  const catalog = new SharedCatalog();
+  const one = open(catalog, 1, [BUILT_IN]);
+  await one.views.declareBuiltIn();
+  catalog.views.clear();
+  await one.views.fence('@c', prefix('a'));
+  expect([one.views.builtIn('@c'), one.emptied]).toMatchObject([{ uid: 2, schema: 2 }, [0]]);
+  catalog.views.clear();
+  await one.views.retire('@c', 2);
+  expect([one.views.builtIn('@c'), catalog.views.get('@c')]).toMatchObject([
+    { uid: 3 },
+    { uid: 3, schema: 1 },
+  ]);
 });
