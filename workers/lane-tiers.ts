@@ -103,7 +103,7 @@ function openEmbedded(
   guard: DiskGuard,
 ): Stored {
   const isDead = (value: Uint8Array, nowMs: number) =>
-    inspector.verify(value) && inspector.expiresAt(value) <= nowMs;
+    inspector.verifyStored(value) && inspector.expiresAt(value) <= nowMs;
   return {
     tier: guardTier(new LmdbTier(environment, guard), data),
     catalog: new Catalog(environment, guard),

@@ -22,7 +22,8 @@ import {
   type StartTask,
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
-import { type Found, TierChain } from '../src/resolve/chain.js';
+import { type Found, type Level, TierChain } from '../src/resolve/chain.js';
+import { compressedLevels, StoredForms } from '../src/resolve/compressed-tier.js';
 import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
 import { EntryLeases } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
@@ -105,14 +106,17 @@ async function open(
     review: () => void review.run(),
   });
   const amends = amendsOf(tiers, inspector);
-  const chain = chainOf(tiers, { views, coherence, inspector, amends });
+  const { compressAbove } = data;
+  const levels = compressedLevels(tiers.levels, new StoredForms({ views, compressAbove }));
+  const chain = chainOf({ levels, copies }, { views, coherence, inspector, amends });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
   // The scratch is this thread's, and nobody holds on to what is in it.
   const table = new TableReader(data.table, lane);
   const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
-  const record = storeOfRecord(tiers);
+  const record = storeOfRecord(levels);
+  const stored = storeOfRecord(tiers.levels);
   const versions = new HybridClock(clock);
   // Where no other server can give leases, those of the front are all there are.
   const leases = record.replace && new EntryLeases({ ...parts, versions, record });
@@ -120,8 +124,8 @@ async function open(
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
-  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
-  const sweeper = openSweeper(data, { ...parts, record, writes, flights: allFlights });
+  const eraser = new Eraser({ ...parts, record: stored, writes, pause: nextTurn });
+  const sweeper = openSweeper(data, { ...parts, record: stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
 
@@ -214,7 +218,7 @@ interface ChainParts {
 }
 
 function chainOf(
-  { levels, copies }: LaneTiers,
+  { levels, copies }: Pick<LaneTiers, 'levels' | 'copies'>,
   { views, coherence, inspector, amends }: ChainParts,
 ): TierChain {
   return new TierChain(levels, inspector, {
@@ -228,7 +232,7 @@ function chainOf(
   });
 }
 
-function storeOfRecord({ levels }: LaneTiers): Tier {
+function storeOfRecord(levels: readonly Level[]): Tier {
   const record = levels.at(-1)?.tier;
   assert(record !== undefined, 'there is a store of record');
   return record;
