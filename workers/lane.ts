@@ -23,8 +23,8 @@ import {
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, type Level, TierChain } from '../src/resolve/chain.js';
-import { compressedLevels, StoredForms } from '../src/resolve/compressed-tier.js';
 import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
+import { compressedLevels } from '../src/resolve/compressed-tier.js';
 import { EntryLeases } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
@@ -91,7 +91,6 @@ async function open(
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
   const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
-  const { catalog, copies } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
   const views = new LaneViews();
@@ -101,14 +100,13 @@ async function open(
   const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock);
   const allFlights = together(flights, throughFlights);
   const { coherence, negative } = openCoherence(data, {
-    ...{ views, cache, flights: allFlights, copies },
+    ...{ views, cache, flights: allFlights, copies: tiers.copies },
     untold: new Untold(data.shared.untold, lane),
     review: () => void review.run(),
   });
   const amends = amendsOf(tiers, inspector);
-  const { compressAbove } = data;
-  const levels = compressedLevels(tiers.levels, new StoredForms({ views, compressAbove }));
-  const chain = chainOf({ levels, copies }, { views, coherence, inspector, amends });
+  const levels = compressedLevels(tiers.levels, { ...data, views });
+  const chain = chainOf({ ...tiers, levels }, { views, coherence, inspector, amends });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
   // The scratch is this thread's, and nobody holds on to what is in it.
@@ -116,16 +114,15 @@ async function open(
   const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
   const record = storeOfRecord(levels);
-  const stored = storeOfRecord(tiers.levels);
+  const stored = { ...parts, record: storeOfRecord(tiers.levels) };
   const versions = new HybridClock(clock);
   // Where no other server can give leases, those of the front are all there are.
   const leases = record.replace && new EntryLeases({ ...parts, versions, record });
   const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
-  const { caches } = origins;
-  const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
-  const eraser = new Eraser({ ...parts, record: stored, writes, pause: nextTurn });
-  const sweeper = openSweeper(data, { ...parts, record: stored, writes, flights: allFlights });
+  const through = new ReadThrough({ ...parts, ...origins, reads, writes, flights: throughFlights, versions });
+  const eraser = new Eraser({ ...stored, writes, pause: nextTurn });
+  const sweeper = openSweeper(data, { ...stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
 
@@ -150,8 +147,8 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ catalog, reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
-    warm: () => warmth.begin(),
+    ...{ reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
+    ...{ catalog: tiers.catalog, warm: () => warmth.begin() },
   });
 }
 
@@ -218,7 +215,7 @@ interface ChainParts {
 }
 
 function chainOf(
-  { levels, copies }: Pick<LaneTiers, 'levels' | 'copies'>,
+  { levels, copies }: LaneTiers,
   { views, coherence, inspector, amends }: ChainParts,
 ): TierChain {
   return new TierChain(levels, inspector, {

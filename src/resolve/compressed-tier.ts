@@ -83,7 +83,8 @@ export class CompressedTier implements Tier {
     this.#tier = tier;
     this.#forms = forms;
     const { replace, discardMany, keysOf } = tier;
-    if (replace !== undefined) this.replace = (write, over) => replace.call(tier, forms.storedOf(write), over);
+    if (replace !== undefined)
+      this.replace = (write, over) => replace.call(tier, forms.storedOf(write), over);
     if (discardMany !== undefined)
       this.discardMany = reads =>
         discardMany.call(
@@ -93,11 +94,7 @@ export class CompressedTier implements Tier {
     if (keysOf !== undefined) this.keysOf = keysOf.bind(tier);
   }
 
-  getMany(
-    keys: readonly Uint8Array[],
-    deadlineMs?: number,
-    from?: ReadFrom,
-  ): Promise<Values> | Values {
+  getMany(keys: readonly Uint8Array[], deadlineMs?: number, from?: ReadFrom): Promise<Values> | Values {
     const values = this.#tier.getMany(keys, deadlineMs, from);
     return values instanceof Promise ? values.then(found => this.#entries(found)) : this.#entries(values);
   }
@@ -122,6 +119,7 @@ export class CompressedTier implements Tier {
   }
 }
 
-export function compressedLevels(levels: readonly Level[], forms: StoredForms): readonly Level[] {
+export function compressedLevels(levels: readonly Level[], options: StoredFormsOptions): readonly Level[] {
+  const forms = new StoredForms(options);
   return levels.map(level => ({ ...level, tier: new CompressedTier(level.tier, forms) }));
 }

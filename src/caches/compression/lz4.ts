@@ -24,7 +24,10 @@ interface BlocksCode {
 /** Copies go by so many bytes. */
 const BEYOND_MAX = 15;
 
-assert(places.TABLE_AT + (4 << places.TABLE_LOG) <= places.SOURCE_AT, 'the table ends where the source begins');
+assert(
+  places.TABLE_AT + (4 << places.TABLE_LOG) <= places.SOURCE_AT,
+  'the table ends where the source begins',
+);
 assert(
   places.SOURCE_AT + places.BLOCK_BYTES_MAX + BEYOND_MAX <= places.TARGET_AT &&
     places.TARGET_AT + places.BLOCK_BYTES_MAX + BEYOND_MAX <= places.MEMORY_BYTES,

@@ -39,6 +39,9 @@ export function compress(length: u32, limit: u32): u32 {
     memory.fill(TABLE, 0, TABLE_BYTES);
     base = 1;
   }
+  const first = base;
+  // Also for a block that is given up: its places are nobody's any more.
+  base += length;
   const end: usize = SOURCE + length;
   const outEnd: usize = TARGET + limit;
   let anchor: usize = SOURCE;
@@ -48,9 +51,9 @@ export function compress(length: u32, limit: u32): u32 {
   while (at + SEARCHED_NOT <= end) {
     const slot = slotOf(load<u64>(at));
     const seen = load<u32>(slot);
-    store<u32>(slot, base + <u32>(at - SOURCE));
-    let from: usize = SOURCE + (seen - base);
-    if (seen < base || at - from > DISTANCE_MAX || load<u32>(from) !== load<u32>(at)) {
+    store<u32>(slot, first + <u32>(at - SOURCE));
+    let from: usize = SOURCE + (seen - first);
+    if (seen < first || at - from > DISTANCE_MAX || load<u32>(from) !== load<u32>(at)) {
       at += tries++ >> STEP_LOG;
       continue;
     }
@@ -63,9 +66,8 @@ export function compress(length: u32, limit: u32): u32 {
     at += matched;
     anchor = at;
     tries = 1 << STEP_LOG;
-    if (at + SEARCHED_NOT <= end) store<u32>(slotOf(load<u64>(at - 2)), base + <u32>(at - 2 - SOURCE));
+    if (at + SEARCHED_NOT <= end) store<u32>(slotOf(load<u64>(at - 2)), first + <u32>(at - 2 - SOURCE));
   }
-  base += length;
   return write(anchor, end, 0, MATCH_MIN, outEnd) ? <u32>(out - TARGET) : 0;
 }
 
@@ -94,7 +96,8 @@ function alike(at: usize, from: usize, end: usize): u32 {
 function write(anchor: usize, at: usize, distance: usize, matched: u32, outEnd: usize): bool {
   const literals = <u32>(at - anchor);
   const beyond = matched - MATCH_MIN;
-  if (out + literals + literals / 255 + beyond / 255 + 5 > outEnd) return false;
+  const match: u32 = distance === 0 ? 0 : 2 + more(beyond);
+  if (out + 1 + literals + more(literals) + match > outEnd) return false;
   const token = out++;
   store<u8>(token, (min(literals, GOES_ON) << 4) | min(beyond, GOES_ON));
   if (literals >= GOES_ON) writeMore(literals - GOES_ON);
@@ -105,6 +108,11 @@ function write(anchor: usize, at: usize, distance: usize, matched: u32, outEnd: 
   out += 2;
   if (beyond >= GOES_ON) writeMore(beyond - GOES_ON);
   return true;
+}
+
+/** Bytes that a number takes beside its four bits. */
+function more(number: u32): u32 {
+  return number < GOES_ON ? 0 : (number - GOES_ON) / 255 + 1;
 }
 
 function writeMore(number: u32): void {
