@@ -6,7 +6,7 @@
  * payload other ones; then packed vectors, of random directions. Ways take turns within each round. CPU is the process's,
  * the median of the rounds. "copy" is what a hit in shared memory takes anyway; "entry" is all that a lane does: a stored
  * record made of an entry's, and back, with their checksums. Packages that compress are compared too if the working
- * directory has them: `npm install lz4-napi snappy @bokuweb/zstd-wasm` in one of its own.
+ * directory has them: `npm install lz4-napi @bokuweb/zstd-wasm` in one of its own.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -87,7 +87,7 @@ function zlibWays(): Way[] {
 
 interface NativePackage {
   readonly compressSync: Way['compress'];
-  readonly uncompressSync: (block: Uint8Array, options?: object) => Uint8Array;
+  readonly uncompressSync: (block: Uint8Array) => Uint8Array;
 }
 
 interface ZstdPackage {
@@ -101,14 +101,14 @@ const installed = createRequire(join(process.cwd(), 'package.json'));
 async function packageWays(): Promise<Way[]> {
   const native = (name: string): Way => {
     const { compressSync, uncompressSync } = installed(name) as NativePackage;
-    return { name, compress: compressSync, expand: block => uncompressSync(block, { asBuffer: true }) };
+    return { name, compress: compressSync, expand: block => uncompressSync(block) };
   };
   const zstd = async (name: string): Promise<Way> => {
     const { init, compress, decompress } = installed(name) as ZstdPackage;
     await init();
     return { name, compress: bytes => compress(bytes, 1), expand: decompress };
   };
-  const makers = { 'lz4-napi': native, snappy: native, '@bokuweb/zstd-wasm': zstd };
+  const makers = { 'lz4-napi': native, '@bokuweb/zstd-wasm': zstd };
   const ways: Way[] = [];
   for (const [name, make] of Object.entries(makers)) {
     try {
