@@ -16,7 +16,13 @@ import {
 } from '../../src/resolve/compressed-tier.js';
 import { LaneViews } from '../../src/resolve/lane-views.js';
 import { RecordInspector } from '../../src/resolve/record-inspector.js';
-import { recordVersion } from '../../src/views/record-codec.js';
+import { recordVersion, sealRecord } from '../../src/views/record-codec.js';
+import {
+  RECORD_COMPRESSED_IDENTIFIER,
+  RECORD_IDENTIFIER,
+  RECORD_IDENTIFIER_OFFSET,
+} from '../../src/views/record-layout.js';
+import { RecordReader } from '../../src/views/record-reader.js';
 import { anyPayload, ENTRY_VIEW, entryRecord, resultOf } from '../caches/compression/entry-record.js';
 import { openTestMongo } from '../support/mongo-fixture.js';
 import { noServer } from '../support/mongo-server.js';
@@ -106,6 +112,22 @@ describe.skipIf(noServer !== undefined && process.env['CI'] !== 'true')('MongoDB
   keepsAnyEntry('a database', openTestMongo, 10),
 );
 
+/** Says that it has 4 GiB, under a checksum that is right. */
+function asBomb(stored: Uint8Array): Uint8Array {
+  const bomb = stored.slice();
+  const reader = new RecordReader();
+  reader.reset(bomb);
+  reader.locateBytes(0);
+  new DataView(bomb.buffer).setUint32(reader.at, 2 ** 32 - 1, true);
+  return sealRecord(bomb, RECORD_COMPRESSED_IDENTIFIER);
+}
+
+function asRecord(stored: Uint8Array): Uint8Array {
+  const record = stored.slice();
+  new DataView(record.buffer).setUint32(RECORD_IDENTIFIER_OFFSET, RECORD_IDENTIFIER, true);
+  return record;
+}
+
 class DiscardingTier extends MapTier {
   async discardMany(reads: readonly TierRead[]): Promise<void> {
     const held = this.getMany(reads.map(({ key }) => key));
@@ -147,10 +169,8 @@ describe('in a chain', () => {
   it.each([
     ['has a bit flipped', (bytes: Uint8Array) => bytes.map((byte, at) => (at === 300 ? byte ^ 4 : byte))],
     ['is cut', (bytes: Uint8Array) => bytes.slice(0, 200)],
-    [
-      'is a record to look at, and compressed',
-      (bytes: Uint8Array) => bytes.map((b, at) => (at === 6 ? 70 : b)),
-    ],
+    ['is whole, and a bomb', asBomb],
+    ['says that it is not compressed', asRecord],
   ])('what %s is a miss above the store of record, and goes; there it is UNAVAILABLE', async (_, damage) => {
     const { upper, record, chain, read } = openChain();
     await chain.putMany([entry]);
