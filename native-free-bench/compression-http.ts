@@ -20,7 +20,7 @@ import { UserError } from './user-error.js';
 
 const SIZES = process.argv.includes('--tiny')
   ? { kibs: [4], bytes: 2 ** 20, l1Bytes: 2 ** 21, reads: 100, rounds: 2 }
-  : { kibs: [4, 16, 64], bytes: 128 * 2 ** 20, l1Bytes: 16 * 2 ** 20, reads: 500, rounds: 15 };
+  : { kibs: [4, 16, 64], bytes: 64 * 2 ** 20, l1Bytes: 16 * 2 ** 20, reads: 500, rounds: 15 };
 const CACHES = { plain: '64MiB', compressed: '1KiB' } as const;
 const SEED = 20_260_104;
 const CONNECTIONS = 4;

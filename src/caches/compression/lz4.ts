@@ -1,9 +1,8 @@
 /**
  * LZ4 blocks, in the thread that has the bytes: copied into the memory of `wasm/blocks.ts`, and the outcome out of it.
  *
- * Own code, since what there is costs more: a package with native code is one more thing to build and to trust, and a
- * call into one takes as long as a kibibyte does here. `docs/benchmarks.md` has the figures, beside zlib, Brotli and
- * Zstandard.
+ * Own code: a package with native code is one more thing to build and to trust, and a call into one takes longer than a
+ * kibibyte does here. `docs/benchmarks.md` has the figures, beside those of zlib, Brotli and Zstandard.
  */
 import { readFileSync } from 'node:fs';
 import { assert } from '../../base/assert.js';
