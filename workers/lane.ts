@@ -22,9 +22,8 @@ import {
   type StartTask,
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
-import { type Found, type Level, TierChain } from '../src/resolve/chain.js';
+import { type Found, TierChain } from '../src/resolve/chain.js';
 import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
-import { compressedLevels } from '../src/resolve/compressed-tier.js';
 import { EntryLeases } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
@@ -90,39 +89,39 @@ async function open(
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
+  const views = new LaneViews();
+  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify }, views);
+  const { catalog, copies } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
-  const views = new LaneViews();
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
   const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock);
   const allFlights = together(flights, throughFlights);
   const { coherence, negative } = openCoherence(data, {
-    ...{ views, cache, flights: allFlights, copies: tiers.copies },
+    ...{ views, cache, flights: allFlights, copies },
     untold: new Untold(data.shared.untold, lane),
     review: () => void review.run(),
   });
   const amends = amendsOf(tiers, inspector);
-  const levels = compressedLevels(tiers.levels, { ...data, views });
-  const chain = chainOf({ ...tiers, levels }, { views, coherence, inspector, amends });
+  const chain = chainOf(tiers, { views, coherence, inspector, amends });
   const parts = { views, cache, chain, coherence, negative, inspector, clock };
   const reads = new ReadResolver({ ...parts, flights });
   // The scratch is this thread's, and nobody holds on to what is in it.
   const table = new TableReader(data.table, lane);
   const scores = new ScoreResolver({ views, reads, table, clock, pause: nextTurn });
   const review = new Review({ ...parts, pause: nextTurn, rest: restUnref });
-  const record = storeOfRecord(levels);
-  const stored = { ...parts, record: storeOfRecord(tiers.levels) };
+  const record = storeOfRecord(tiers);
   const versions = new HybridClock(clock);
   // Where no other server can give leases, those of the front are all there are.
   const leases = record.replace && new EntryLeases({ ...parts, versions, record });
   const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
-  const through = new ReadThrough({ ...parts, ...origins, reads, writes, flights: throughFlights, versions });
-  const eraser = new Eraser({ ...stored, writes, pause: nextTurn });
-  const sweeper = openSweeper(data, { ...stored, writes, flights: allFlights });
+  const { caches } = origins;
+  const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
+  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+  const sweeper = openSweeper(data, { ...parts, record: tiers.stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
 
@@ -147,8 +146,8 @@ async function open(
   };
   return new LaneService({
     ...parts,
-    ...{ reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
-    ...{ catalog: tiers.catalog, warm: () => warmth.begin() },
+    ...{ catalog, reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
+    warm: () => warmth.begin(),
   });
 }
 
@@ -229,7 +228,7 @@ function chainOf(
   });
 }
 
-function storeOfRecord(levels: readonly Level[]): Tier {
+function storeOfRecord({ levels }: LaneTiers): Tier {
   const record = levels.at(-1)?.tier;
   assert(record !== undefined, 'there is a store of record');
   return record;

@@ -11,7 +11,7 @@ import { type Tier, TierRefusal, type TierWrite } from '../base/tier.js';
 import type { RecordInspector } from './record-inspector.js';
 
 export interface AmendsParts {
-  /** The tier that missed something. Both as they store entries. */
+  /** The tier that missed something. */
   readonly tier: Tier;
   readonly record: Tier;
   readonly inspector: RecordInspector;
@@ -94,7 +94,7 @@ export class Amends {
     const gone: Uint8Array[] = [];
     keys.forEach((key, index) => {
       const value = values[index];
-      if (value !== undefined && inspector.verifyStored(value))
+      if (value !== undefined && inspector.verify(value))
         writes.push({ key, value, version: inspector.version(value) });
       else gone.push(key);
     });

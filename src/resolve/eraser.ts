@@ -16,7 +16,7 @@ import type { RecordWriter } from './record-writer.js';
 export interface EraserParts {
   readonly views: LaneViews;
   readonly cache: LaneCache;
-  /** The store of record, as it stores entries. */
+  /** The store of record. */
   readonly record: Tier;
   readonly writes: RecordWriter;
   readonly inspector: RecordInspector;
@@ -68,7 +68,7 @@ export class Eraser {
 
   /** Only a lease, which goes but is no entry. */
   #isVacant(value: Uint8Array | undefined): boolean {
-    if (value === undefined || !this.#parts.inspector.verifyStored(value)) return value === undefined;
+    if (value === undefined || !this.#parts.inspector.verify(value)) return value === undefined;
     this.#entry.reset(value);
     return this.#entry.isVacant;
   }
@@ -77,7 +77,7 @@ export class Eraser {
   #isThere(key: Uint8Array, value: Uint8Array | undefined): boolean {
     const { inspector, clock, views } = this.#parts;
     if (value === undefined) return false;
-    if (!inspector.verifyStored(value)) return true;
+    if (!inspector.verify(value)) return true;
     const isAlive = inspector.expiresAt(value) > clock.now() && !inspector.isTombstone(value);
     return isAlive && !views.isHidden(key, value);
   }

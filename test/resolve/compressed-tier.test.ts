@@ -7,7 +7,7 @@ import { isCompressed } from '../../src/caches/compression/compressed-entry.js';
 import { CACHE_STANDARD, CACHES_STANDARD } from '../../src/caches/definition.js';
 import { entryViewName } from '../../src/caches/entry-view.js';
 import { Amends } from '../../src/resolve/amends.js';
-import { TierChain, UNAVAILABLE } from '../../src/resolve/chain.js';
+import { type Level, TierChain, UNAVAILABLE } from '../../src/resolve/chain.js';
 import {
   CompressedTier,
   compressAboveOf,
@@ -192,7 +192,8 @@ describe('in a chain', () => {
     const { upper, record, chain } = openChain();
     await chain.putMany([entry]);
     await upper.deleteMany([entry.key]);
-    const amends = new Amends({ tier: upper, record, inspector });
+    const [to, from] = compressedLevels([{ tier: upper }, { tier: record }], optionsFor(64));
+    const amends = new Amends({ tier: (to as Level).tier, record: (from as Level).tier, inspector });
     amends.owe([entry.key]);
     await amends.run();
     expect(await valueIn(upper, entry)).toBe(await valueIn(record, entry));
