@@ -8,7 +8,7 @@
  * comes back byte for byte. The checksum of what is stored says whether it is whole before anything is expanded, that of
  * the entry whether it was expanded to what it was.
  *
- * In L1 entries are as they were written: to expand 16 KiB takes longer than all of a hit does (`docs/benchmarks.md`).
+ * In L1 entries are as they were written: to expand 16 KiB takes nearly as long as all of a hit (`docs/benchmarks.md`).
  */
 import { assert } from '../../base/assert.js';
 import { sealRecord, verifyStored, wordAt } from '../../views/record-codec.js';

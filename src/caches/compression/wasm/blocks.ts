@@ -6,7 +6,7 @@
  * bits each), more of the first number if it is 15, the literals, how far back the match lies (2 bytes), more of the second
  * number. The last has literals alone. Nothing matches within the last five bytes, nor begins to within the last twelve.
  *
- * Whatever a block holds, `expand` reads none but its bytes, writes none but as many as are expected (and up to fifteen
+ * Whatever a block holds, `expand` reads none but its bytes, writes none but as many as are expected (and up to sixteen
  * behind them, for which there is room), and ends.
  */
 import { SOURCE_AT, TABLE_AT, TABLE_LOG, TARGET_AT } from './places';
@@ -120,60 +120,72 @@ function writeMore(number: u32): void {
   store<u8>(out++, number);
 }
 
-/** Up to fifteen bytes more than asked for. */
+/** Up to fifteen bytes more than asked for, sixteen if that is none. */
 function copy(to: usize, from: usize, length: u32): void {
-  for (const end = to + length; to < end; to += 16, from += 16) v128.store(to, v128.load(from));
+  const end = to + length;
+  do {
+    v128.store(to, v128.load(from));
+    to += 16;
+    from += 16;
+  } while (to < end);
 }
-
-let next: usize = 0;
 
 /** Expands the `length` bytes of the source. False when they are no block of so many bytes as are expected. */
 export function expand(length: u32, expected: u32): bool {
   const end: usize = SOURCE + length;
   const toEnd: usize = TARGET + expected;
+  let at: usize = SOURCE;
   let to: usize = TARGET;
-  next = SOURCE;
-  while (next < end) {
-    const token = <u32>load<u8>(next++);
+  while (at < end) {
+    const token = <u32>load<u8>(at++);
     let literals = token >> 4;
-    if (literals === GOES_ON) literals += readMore(end);
-    if (literals > <u32>(end - next) || literals > <u32>(toEnd - to)) return false;
-    copy(to, next, literals);
-    next += literals;
+    if (literals === GOES_ON) {
+      at = readMore(at, end);
+      literals += number;
+    }
+    if (literals > <u32>(end - at) || literals > <u32>(toEnd - to)) return false;
+    copy(to, at, literals);
+    at += literals;
     to += literals;
-    if (next === end) return to === toEnd;
-    if (end - next < 2) return false;
-    const distance = <usize>load<u16>(next);
-    next += 2;
+    if (at === end) return to === toEnd;
+    if (end - at < 2) return false;
+    const distance = <usize>load<u16>(at);
+    at += 2;
     let matched = token & 15;
-    if (matched === GOES_ON) matched += readMore(end);
+    if (matched === GOES_ON) {
+      at = readMore(at, end);
+      matched += number;
+    }
     matched += MATCH_MIN;
     if (distance === 0 || distance > to - TARGET || matched > <u32>(toEnd - to)) return false;
-    repeat(to, to - distance, matched);
+    if (distance >= 16) copy(to, to - distance, matched);
+    else repeat(to, distance, matched);
     to += matched;
   }
   return false;
 }
 
-/** What goes beyond the end adds nothing: the next step sees that there is nothing left. */
-function readMore(end: usize): u32 {
-  let number: u32 = 0;
-  while (next < end) {
-    const more = load<u8>(next++);
+let number: u32 = 0;
+
+/**
+ * Sets `number`, and returns where it ends. What goes beyond the end adds nothing: the next step sees that there is nothing
+ * left.
+ */
+function readMore(at: usize, end: usize): usize {
+  number = 0;
+  while (at < end) {
+    const more = load<u8>(at++);
     number += more;
     if (more < 255) break;
   }
-  return number;
+  return at;
 }
 
-/** What is repeated may overlap with what it becomes. */
-function repeat(to: usize, from: usize, length: u32): void {
-  const distance = to - from;
-  if (distance >= 16) return copy(to, from, length);
-  const end = to + length;
+/** What is repeated overlaps with what it becomes. */
+function repeat(to: usize, distance: usize, length: u32): void {
   if (distance === 1) {
-    memory.fill(to, load<u8>(from), length);
+    memory.fill(to, load<u8>(to - 1), length);
     return;
   }
-  while (to < end) store<u8>(to++, load<u8>(from++));
+  for (const end = to + length; to < end; to++) store<u8>(to, load<u8>(to - distance));
 }
