@@ -25,7 +25,8 @@ import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
-import type { LaneWorkerData, SharedOrigins, SharedStores } from './resolve/lane-worker-data.js';
+import { compressAboveOf } from './resolve/compressed-tier.js';
+import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
 import { sharedOrigins } from './resolve/origin-figures.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
 import { type ServedViews, servedViews } from './served-views.js';
@@ -185,7 +186,8 @@ export async function openEngine(
     const warming = warmingProgress(config, log);
     const origins = sharedOrigins(definitions);
     const onEvent = (event: LaneEvent) => served?.take(event);
-    const lanes = await openLanes(config, table, origins, laneWorker, { log, warming, onEvent });
+    const caches = { origins, compressAbove: compressAboveOf(definitions) };
+    const lanes = await openLanes(config, table, caches, laneWorker, { log, warming, onEvent });
     closers.push(() => lanes.close());
     served = servedViews({ config, definitions, table, lanes, log, threads });
     closers.push(served.close);
@@ -264,7 +266,7 @@ interface LaneHandlers {
 async function openLanes(
   config: Config,
   table: TableHandle,
-  origins: SharedOrigins,
+  caches: Pick<LaneWorkerData, 'origins' | 'compressAbove'>,
   workerUrl: URL,
   { log, warming, onEvent }: LaneHandlers,
 ): Promise<Lanes> {
@@ -279,7 +281,7 @@ async function openLanes(
     hotKeysMax: config.hotKeysMax,
     warmRate: config.warmRate,
     shared: sharedStores(config),
-    origins,
+    ...caches,
   };
   try {
     return await Lanes.open({

@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where the threads, the commands and the WebAssembly start: nobody imports these. */
 const ROOTS =
-  /^(src\/cli\.ts|src\/(l1|lookup|caches\/embeddings)\/wasm\/(reader|gather|score)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
+  /^(src\/cli\.ts|src\/(l1|lookup|caches\/embeddings|caches\/compression)\/wasm\/(reader|gather|score|blocks)\.ts|workers\/[^/]+\.ts|native-free-bench\/[^/]+\.ts|test\/.*)$/;
 
 interface Source {
   readonly path: string;

@@ -8,10 +8,13 @@
  *   Redis and MongoDB   Redis → local copies → MongoDB (record)
  */
 import { HeadraceError } from '../src/base/errors.js';
+import type { Tier } from '../src/base/tier.js';
 import type { ViewCatalogStore } from '../src/base/view-catalog.js';
 import { type Level, type TierSet, tierOrder } from '../src/resolve/chain.js';
+import { compressedLevels } from '../src/resolve/compressed-tier.js';
 import { guardTier } from '../src/resolve/guard.js';
 import type { Cleaner } from '../src/resolve/housekeeping.js';
+import type { LaneViews } from '../src/resolve/lane-views.js';
 import { Catalog } from '../src/tiers/catalog.js';
 import { DiskGuard } from '../src/tiers/disk-guard.js';
 import { LmdbTier } from '../src/tiers/lmdb.js';
@@ -28,6 +31,8 @@ import type { LaneTiersOptions, Stored } from './lane-store.js';
 
 export interface LaneTiers {
   readonly levels: readonly Level[];
+  /** The store of record as it stores entries: the last level gives them as they were written. */
+  readonly stored: Tier;
   readonly catalog: ViewCatalogStore<CatalogedView>;
   /** Takes dropped views and what is expired from the store of record. */
   readonly cleaner: Cleaner;
@@ -40,7 +45,10 @@ export interface LaneTiers {
 }
 
 /** @throws HeadraceError when a store cannot be opened as it is configured. */
-export async function openTiers(options: LaneTiersOptions): Promise<LaneTiers> {
+export async function openTiers(
+  options: LaneTiersOptions,
+  views: Pick<LaneViews, 'find'>,
+): Promise<LaneTiers> {
   const { data, clock } = options;
   const environment = openLmdb(data.dataDir);
   const disk = new DiskGuard({ directory: data.dataDir, clock, freeBytesMin: data.diskFreeMinBytes });
@@ -69,7 +77,8 @@ export async function openTiers(options: LaneTiersOptions): Promise<LaneTiers> {
   };
   const closers = [redis, mongo].flatMap(stored => (stored === undefined ? [] : [() => stored.tier.close()]));
   return {
-    levels: tierOrder(set),
+    levels: compressedLevels(tierOrder(set), { ...data, views }),
+    stored: record.tier,
     catalog: recordStore === 'lmdb' ? record.catalog : remembered(shared, options, environment, disk),
     cleaner: record.cleaner,
     copies,
@@ -103,7 +112,7 @@ function openEmbedded(
   guard: DiskGuard,
 ): Stored {
   const isDead = (value: Uint8Array, nowMs: number) =>
-    inspector.verify(value) && inspector.expiresAt(value) <= nowMs;
+    inspector.verifyStored(value) && inspector.expiresAt(value) <= nowMs;
   return {
     tier: guardTier(new LmdbTier(environment, guard), data),
     catalog: new Catalog(environment, guard),

@@ -89,11 +89,11 @@ async function open(
   if (claim === undefined) throw new HeadraceError('unavailable', `lane ${lane} has another writer`);
   const writer = new TableWriter(data.table, { lane, claim, clock, versionOf: recordVersion });
   const inspector = new RecordInspector();
-  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify });
+  const views = new LaneViews();
+  const tiers = await openTiers({ data, lane, lanes, clock, inspector, notify }, views);
   const { catalog, copies } = tiers;
 
   const cache = new TableCache(data.table, writer, { lane, lanes, clock });
-  const views = new LaneViews();
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
@@ -121,7 +121,7 @@ async function open(
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
   const eraser = new Eraser({ ...parts, record, writes, origins: caches, pause: nextTurn });
-  const sweeper = openSweeper(data, { ...parts, record, writes, flights: allFlights });
+  const sweeper = openSweeper(data, { ...parts, record: tiers.stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
 

@@ -134,6 +134,8 @@ export function definitionJson(definition: CacheDefinition): Readonly<Record<str
 }
 
 function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheDefinition {
+  // Vectors do not compress.
+  const compressAbove = options.embedding === undefined ? cache.compressAbove : CACHE_LIMITS.compressAboveMax;
   return {
     name: cache.name,
     enabled: options.enabled ?? cache.enabled,
@@ -144,7 +146,7 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     leaseMs: options.leaseTime ?? cache.leaseMs,
     l1Bytes: options.l1?.bytes ?? cache.l1Bytes,
     eviction: options.l1?.eviction ?? cache.eviction,
-    compressAbove: options.compressAbove ?? cache.compressAbove,
+    compressAbove: options.compressAbove ?? compressAbove,
     tagsMax: options.tagsMax ?? cache.tagsMax,
     prefix: options.prefix ?? cache.prefix,
     embedding: options.embedding === undefined ? cache.embedding : embeddingOf(options.embedding),

@@ -20,6 +20,8 @@ export interface LaneWorkerData {
   readonly hotKeysMax: number;
   /** Of them, so many a second are read at a start; 0: none. */
   readonly warmRate: number;
+  /** Of `compressAboveOf`. */
+  readonly compressAbove: ReadonlyMap<string, number>;
   readonly shared: SharedStores;
   readonly origins: SharedOrigins;
 }

@@ -1,6 +1,6 @@
 /** What is read off a record's bytes without knowing its view. */
 import type { Version } from '../base/clock.js';
-import { recordExpiresAt, recordVersion, verifyRecord } from '../views/record-codec.js';
+import { recordExpiresAt, recordVersion, verifyRecord, verifyStored } from '../views/record-codec.js';
 import { RecordReader } from '../views/record-reader.js';
 
 export class RecordInspector {
@@ -9,6 +9,11 @@ export class RecordInspector {
   /** The other questions are for records that pass. */
   verify(bytes: Uint8Array): boolean {
     return verifyRecord(bytes);
+  }
+
+  /** The same of what a store has, where the payloads of entries may be compressed: the other questions are none of them. */
+  verifyStored(bytes: Uint8Array): boolean {
+    return verifyStored(bytes);
   }
 
   version(bytes: Uint8Array): Version {

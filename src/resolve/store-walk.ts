@@ -27,7 +27,7 @@ import type { RecordInspector } from './record-inspector.js';
 import type { RecordWriter } from './record-writer.js';
 
 export interface StoreWalkParts {
-  /** The store of record. */
+  /** The store of record, as it stores entries: whether one is hidden is seen without its payload. */
   readonly record: Tier;
   readonly chain: TierChain;
   readonly cache: LaneCache;
@@ -120,7 +120,7 @@ export class StoreWalk {
     keys.forEach((key, index) => {
       const value = values[index];
       if (value === undefined) return;
-      if (!inspector.verify(value)) damaged.push(idOfStorageKey(key));
+      if (!inspector.verifyStored(value)) damaged.push(idOfStorageKey(key));
       else if (inspector.expiresAt(value) > nowMs && this.#isMeant(lane, key, value, nowMs)) {
         this.#entry.reset(value);
         if (this.#entry.isVacant) vacant++;

@@ -3,7 +3,7 @@
  *
  *     { _id: 'the id', version: int64, expireAt: Date, tags: ['a'], metadata: { lang: 'de' }, record: binary }
  *
- * `record` is what is served. The other fields are there to be indexed and queried by whoever looks into the database;
+ * `record` is what is served, or that compressed (`caches/compression`). The other fields are there to be indexed and queried by whoever looks into the database;
  * `tags` and `metadata` are left out when the record has none, and a tombstone says `tombstone: true`.
  *
  * Ids are strings: BSON's hold any Unicode, NUL included. Names of fields hold less: MongoDB takes none with NUL and can

@@ -22,9 +22,11 @@ import {
   RECORD_BYTES_MAX,
   RECORD_BYTES_MIN,
   RECORD_CHECKSUM_BYTES,
+  RECORD_COMPRESSED_IDENTIFIER,
   RECORD_EXPIRES_AT_OFFSET,
   RECORD_FRESH_UNTIL_OFFSET,
   RECORD_IDENTIFIER,
+  RECORD_IDENTIFIER_OFFSET,
   RECORD_VERSION_OFFSET,
   RECORD_WRITTEN_AT_OFFSET,
   type RecordTemplate,
@@ -70,11 +72,29 @@ function int64At(bytes: Uint8Array, at: number): number {
 
 /** True when `bytes[start, end)` is a record, whole and unchanged. What is not must not be read. */
 export function verifyRecord(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
+  return isRecordOf(RECORD_IDENTIFIER, bytes, start, end);
+}
+
+/** The same of what lies in a store: in a record that is compressed, the values of bytes must not be read. */
+export function verifyStored(bytes: Uint8Array): boolean {
+  return verifyRecord(bytes) || isRecordOf(RECORD_COMPRESSED_IDENTIFIER, bytes, 0, bytes.length);
+}
+
+function isRecordOf(identifier: number, bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (!(start >= 0 && end <= bytes.length && length >= RECORD_BYTES_MIN && length % 4 === 0)) return false;
-  if (wordAt(bytes, start + 4) !== RECORD_IDENTIFIER) return false;
+  if (wordAt(bytes, start + RECORD_IDENTIFIER_OFFSET) !== identifier) return false;
   const sealed = end - RECORD_CHECKSUM_BYTES;
   return wordAt(bytes, sealed) === checksum(bytes, start, sealed);
+}
+
+/** Sets a record's identifier and its checksum, which is made of it unless it is known; returns the record. */
+export function sealRecord(record: Uint8Array, identifier: number, sum?: number): Uint8Array {
+  const words = new DataView(record.buffer, record.byteOffset, record.length);
+  const sealed = record.length - RECORD_CHECKSUM_BYTES;
+  words.setUint32(RECORD_IDENTIFIER_OFFSET, identifier, true);
+  words.setUint32(sealed, sum ?? checksum(record, 0, sealed), true);
+  return record;
 }
 
 /** The record of a deletion. */

@@ -24,6 +24,9 @@ assert(
 );
 
 export const RECORD_IDENTIFIER = 0x52465248; // "HRFR"
+/** Of an entry whose payload is compressed (`caches/compression`): whoever cannot read it takes it for no record. */
+export const RECORD_COMPRESSED_IDENTIFIER = 0x315a5248; // "HRZ1"
+export const RECORD_IDENTIFIER_OFFSET = 4;
 export const RECORD_TABLE_OFFSET = 12;
 export const RECORD_VERSION_OFFSET = 16;
 export const RECORD_WRITTEN_AT_OFFSET = 24;

@@ -107,6 +107,13 @@ describe('a file', () => {
     expect(caches.length).toBe(CACHES_STANDARD.length);
   });
 
+  test('compresses nothing of a cache that is made one of embeddings, unless it says so', () => {
+    const embedding = { dimensions: 384 };
+    const caches = readCaches({ vectors: { embedding }, dense: { embedding, compressAbove: '2KiB' } });
+    expect(named(caches, 'vectors')?.compressAbove).toBe(CACHE_LIMITS.compressAboveMax);
+    expect(named(caches, 'dense')?.compressAbove).toBe(2_048);
+  });
+
   test('makes a cache one of embeddings', () => {
     const caches = readCaches({
       embeddings: { embedding: { dimensions: 384 } },

@@ -86,6 +86,7 @@ export class LanesFixture {
       flightsMax: 10_000,
       hotKeysMax: 1_000,
       warmRate: 0,
+      compressAbove: new Map(),
       shared: EMBEDDED,
       origins: sharedOrigins([]),
       faults: this.faults,
