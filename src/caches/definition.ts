@@ -13,6 +13,10 @@ export interface CacheDefinition {
   readonly name: string;
   readonly enabled: boolean;
   readonly ttlMs: number;
+  /** Up to this, what an origin has is fresh the longer the longer it stays the same; undefined: always for the ttl. */
+  readonly ttlMaxMs: number | undefined;
+  /** Whoever reads an entry within this time of the end of its ttl has it made anew; 0: nobody. */
+  readonly refreshAheadMs: number;
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
   readonly negativeTtlMs: number;
@@ -56,6 +60,8 @@ export const CACHE_LIMITS = {
 export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   enabled: true,
   ttlMs: 5 * MINUTE,
+  ttlMaxMs: undefined,
+  refreshAheadMs: 0,
   staleWhileRevalidateMs: MINUTE,
   staleIfErrorMs: HOUR,
   negativeTtlMs: 5 * SECOND,

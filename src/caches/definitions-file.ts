@@ -15,6 +15,7 @@ import { shown } from '../base/problem-list.js';
 import { duration, plainObject, problemsOf, size } from '../base/zod-json.js';
 import { EVICTION_POLICIES } from '../views/schema.js';
 import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
+import { contradictionsIn } from './contradictions.js';
 import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
 import { type EmbeddingFormat, METRIC_STANDARD } from './embeddings/embedding.js';
 import { PACKINGS } from './embeddings/packing.js';
@@ -41,6 +42,8 @@ const PREFIX = z.string().superRefine((prefix, context) => {
 const CACHE = z.strictObject({
   enabled: z.boolean().optional(),
   ttl: duration(1, DURATION_MS_MAX).optional(),
+  ttlMax: duration(1, DURATION_MS_MAX).optional(),
+  refreshAhead: duration(0, DURATION_MS_MAX).optional(),
   staleWhileRevalidate: duration(0, DURATION_MS_MAX).optional(),
   staleIfError: duration(0, DURATION_MS_MAX).optional(),
   negativeTtl: duration(0, CACHE_LIMITS.negativeTtlMs).optional(),
@@ -95,6 +98,7 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
         problems.push({ at: `caches.${name}`, detail: 'is null, but no cache that comes configured' });
     } else caches.set(name, changed(caches.get(name) ?? { ...CACHE_STANDARD, name }, options));
   }
+  for (const cache of caches.values()) problems.push(...contradictionsIn(cache));
   const { caches: cachesMax } = CACHE_LIMITS;
   if (caches.size > cachesMax)
     problems.push({ at: 'caches', detail: `makes ${caches.size} caches, ${cachesMax} are allowed` });
@@ -104,10 +108,12 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { embedding, l1Bytes, eviction, leaseMs, origin } = definition;
+  const { embedding, l1Bytes, eviction, leaseMs, origin, ttlMaxMs } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
+    ...(ttlMaxMs === undefined ? {} : { ttlMax: formatDuration(ttlMaxMs) }),
+    refreshAhead: formatDuration(definition.refreshAheadMs),
     staleWhileRevalidate: formatDuration(definition.staleWhileRevalidateMs),
     staleIfError: formatDuration(definition.staleIfErrorMs),
     negativeTtl: formatDuration(definition.negativeTtlMs),
@@ -126,6 +132,8 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     name: cache.name,
     enabled: options.enabled ?? cache.enabled,
     ttlMs: options.ttl ?? cache.ttlMs,
+    ttlMaxMs: options.ttlMax ?? cache.ttlMaxMs,
+    refreshAheadMs: options.refreshAhead ?? cache.refreshAheadMs,
     staleWhileRevalidateMs: options.staleWhileRevalidate ?? cache.staleWhileRevalidateMs,
     staleIfErrorMs: options.staleIfError ?? cache.staleIfErrorMs,
     negativeTtlMs: options.negativeTtl ?? cache.negativeTtlMs,

@@ -10,7 +10,7 @@ import { storedEntry } from '../caches/embeddings/stored-entry.js';
 import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
 import { entryId } from '../caches/entry-id.js';
-import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueEarly } from '../caches/freshness.js';
+import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueAtOrigin, isDueEarly } from '../caches/freshness.js';
 import type { SharedLease } from '../caches/lease-claim.js';
 import { leasedUntil, newSecret, readToken, tokenText } from '../caches/lease-mark.js';
 import { LEASE_LIMITS } from '../caches/lease-room.js';
@@ -214,18 +214,22 @@ class EntryHandlers {
       return answerMissing(exchange, asked, this.#statusOf(source, nowMs));
     }
     // Most are fresh for long: there is nothing more to be asked.
-    const isDue = nowMs >= entry.freshUntil - EARLY_MS_MAX && this.#isDue(nowMs);
+    const { freshUntil } = entry;
+    const isNear = nowMs >= freshUntil - Math.max(EARLY_MS_MAX, cache.refreshAheadMs);
+    const isDue = isNear && this.#isDue(cache, nowMs);
     if (isDue && cache.origin === undefined)
       return this.#misses.refresh(exchange, asked, { record, source }, entry.version);
     this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs);
     const view = isDue ? viewOf(cache) : undefined;
-    if (view !== undefined) store.refresh(view, id, nowMs);
+    if (view !== undefined) store.refresh(view, id, nowMs, freshUntil);
   }
 
   /** To be made anew by one of those who are served it: while it is stale, and now and then before. */
-  #isDue(nowMs: number): boolean {
-    const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
-    return isDue && leasedUntil(this.#entry) <= nowMs;
+  #isDue({ origin, refreshAheadMs }: CacheDefinition, nowMs: number): boolean {
+    const entry = this.#entry;
+    if (nowMs >= entry.freshUntil) return leasedUntil(entry) <= nowMs;
+    if (origin !== undefined) return isDueAtOrigin(entry, refreshAheadMs, nowMs, Math.random());
+    return isDueEarly(entry, nowMs, Math.random()) && leasedUntil(entry) <= nowMs;
   }
 
   #statusOf(source: Source, nowMs: number): string {

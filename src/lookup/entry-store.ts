@@ -64,11 +64,15 @@ export class EntryStore extends RecordStore {
     return entries;
   }
 
-  /** Has a stale entry of such a cache made anew in the background, soon and once. */
-  refresh(view: View, id: string, nowMs: number): void {
+  /**
+   * Has an entry of such a cache made anew in the background, soon and once, unless there is one by now that is fresh
+   * beyond `untilMs`.
+   */
+  refresh(view: View, id: string, nowMs: number, untilMs: number): void {
     if (!this.#refreshes.begin(view.uid, id, nowMs)) return;
     // Whoever asks for it next tries again.
-    this.#lanes.refresh(this.laneOf(view, id), view, id, this.deadline()).catch(headraceError);
+    const task = { viewUid: view.uid, id, untilMs };
+    this.#lanes.refresh(this.laneOf(view, id), task, this.deadline()).catch(headraceError);
   }
 
   /**
