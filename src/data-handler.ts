@@ -27,6 +27,7 @@ import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
 import type { SharedOrigins } from './resolve/lane-worker-data.js';
+import type { ListFigures } from './resolve/list-figures.js';
 import { OriginFigures } from './resolve/origin-figures.js';
 import type { Fences } from './served-views.js';
 import type { Selector } from './views/fence.js';
@@ -45,6 +46,7 @@ export interface DataHandlerParts {
   readonly fences: Fences;
   readonly caches: LiveCaches;
   readonly origins: SharedOrigins;
+  readonly lists: ListFigures;
 }
 
 export interface DataPlane {
@@ -54,7 +56,7 @@ export interface DataPlane {
 }
 
 export function dataPlane(parts: DataHandlerParts): DataPlane {
-  const { config, log, table, lanes, views, fences, caches, origins } = parts;
+  const { config, log, table, lanes, views, fences, caches, origins, lists } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const reader = new TableReader(table, readerOfFront(config.lanes));
   const store = new EntryStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
@@ -75,11 +77,12 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
     fences.invalidate(entryViewName(name), selector);
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const [ofLeases, ofOrigin] = [leases.figuresOf(cache), originFigures.of(cache)];
-    const ofScoring = embeddings.figuresOf(cache);
+    const [ofScoring, ofList] = [embeddings.figuresOf(cache), lists.of(cache)];
     return {
       ...figuresOfView(l1, viewOf(cache)),
       ...(ofLeases && { leases: ofLeases }),
       ...(ofOrigin && { origin: ofOrigin }),
+      ...(ofList && { list: ofList }),
       ...(ofScoring && { scoring: ofScoring }),
     };
   };

@@ -25,7 +25,8 @@ import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
 import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
-import type { LaneWorkerData, SharedOrigins, SharedStores } from './resolve/lane-worker-data.js';
+import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
+import { ListFigures, sharedLists } from './resolve/list-figures.js';
 import { sharedOrigins } from './resolve/origin-figures.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
 import { type ServedViews, servedViews } from './served-views.js';
@@ -103,8 +104,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   const engine = await openEngine(config, log, { laneWorker });
   closers.push(() => engine.close());
   try {
-    const { lanes, warming } = engine;
-    const caches = new LiveCaches(engine.definitions);
+    const { lanes, warming, lists } = engine;
+    const caches = new LiveCaches(engine.definitions, cache => lists.switched(cache));
     const { handler, endWaits } = dataPlane({ config, log, ...engine, caches });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
@@ -119,6 +120,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
             key: config.adminKey,
             readiness: () => readiness,
             warming: () => warming.current,
+            lists: () => lists.left(),
             switches: switchHandler({ caches, log }),
           }),
           onError,
@@ -184,8 +186,9 @@ export async function openEngine(
     let served: ServedViews | undefined;
     const warming = warmingProgress(config, log);
     const origins = sharedOrigins(definitions);
+    const lists = sharedLists(definitions, config.lanes);
     const onEvent = (event: LaneEvent) => served?.take(event);
-    const lanes = await openLanes(config, table, origins, laneWorker, { log, warming, onEvent });
+    const lanes = await openLanes(config, table, { origins, lists }, laneWorker, { log, warming, onEvent });
     closers.push(() => lanes.close());
     served = servedViews({ config, definitions, table, lanes, log, threads });
     closers.push(served.close);
@@ -193,7 +196,8 @@ export async function openEngine(
     await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    return { definitions, table, lanes, views, fences, origins, warming, close };
+    const listFigures = new ListFigures(lists, config.lanes);
+    return { definitions, table, lanes, views, fences, origins, lists: listFigures, warming, close };
   } catch (error) {
     await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
@@ -264,7 +268,7 @@ interface LaneHandlers {
 async function openLanes(
   config: Config,
   table: TableHandle,
-  origins: SharedOrigins,
+  shared: Pick<LaneWorkerData, 'origins' | 'lists'>,
   workerUrl: URL,
   { log, warming, onEvent }: LaneHandlers,
 ): Promise<Lanes> {
@@ -279,7 +283,7 @@ async function openLanes(
     hotKeysMax: config.hotKeysMax,
     warmRate: config.warmRate,
     shared: sharedStores(config),
-    origins,
+    ...shared,
   };
   try {
     return await Lanes.open({

@@ -8,6 +8,7 @@
 import type { EvictionPolicy } from '../views/schema.js';
 import type { EmbeddingFormat } from './embeddings/embedding.js';
 import type { OriginDefinition } from './origin-definition.js';
+import type { WarmDefinition } from './warm-definition.js';
 
 export interface CacheDefinition {
   readonly name: string;
@@ -34,6 +35,8 @@ export interface CacheDefinition {
   readonly embedding: EmbeddingFormat | undefined;
   /** Asked for what no tier has; undefined: only clients put entries. */
   readonly origin: OriginDefinition | undefined;
+  /** What is to be in memory before it is asked for; undefined: nothing. */
+  readonly warm: WarmDefinition | undefined;
 }
 
 const SECOND = 1_000;
@@ -73,6 +76,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   prefix: '',
   embedding: undefined,
   origin: undefined,
+  warm: undefined,
 };
 
 /** The caches that come configured, by name. */

@@ -22,6 +22,16 @@ export interface LaneWorkerData {
   readonly warmRate: number;
   readonly shared: SharedStores;
   readonly origins: SharedOrigins;
+  readonly lists: SharedLists;
+}
+
+/** The caches that are warmed by a list, and the memory that lanes and front share about them, each in its place. */
+export interface SharedLists {
+  readonly caches: readonly CacheDefinition[];
+  /** Of `listCounterMemory`. */
+  readonly counters: SharedArrayBuffer;
+  /** A word each: 1 while the cache is switched off. */
+  readonly off: SharedArrayBuffer;
 }
 
 /** The caches that have an origin, and the memory that lanes and front share about them, each in its place. */

@@ -77,6 +77,11 @@ interface Ask {
   readonly enabled: boolean;
 }
 
+export interface Brought {
+  readonly isFetched: boolean;
+  readonly failure: HeadraceError | undefined;
+}
+
 type Answer = readonly [row: Row, how: ThroughAnswer];
 
 /** In the background, of one lane. */
@@ -132,6 +137,18 @@ export class ReadThrough {
     void flight.answer.then(() => {
       this.#refreshing--;
     });
+  }
+
+  /** The same, when it is waited for: whether the origin was asked by this, and why the entry cannot be had. */
+  async bring({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>): Promise<Brought> {
+    const { views, flights } = this.#parts;
+    const lane = views.get(viewUid);
+    const joined = flights.join(viewUid, id);
+    if (joined === undefined && flights.isFull) return { isFetched: false, failure: TOO_MANY };
+    const ask = { cache: this.#cacheOf(lane), lane, id, isOneOfSeveral: true, untilMs, enabled: true };
+    const outcome = await (joined ?? this.#begin(ask)).answer;
+    if (outcome.kind === 'failed') return { isFetched: joined === undefined, failure: outcome.error };
+    return { isFetched: joined === undefined && outcome.kind === 'origin', failure: undefined };
   }
 
   #cacheOf({ view }: LaneView): OriginCache {

@@ -34,3 +34,29 @@ test('how long an entry may be fresh, and when it is made anew, must fit its ttl
     'refreshAhead',
   ]);
 });
+
+test('a list is in a file, or the origin has it, which is asked as it may be', () => {
+  const standard = { every: '5m', rate: 100, keysMax: 10_000 };
+  for (const place of [{ file: '/lists/head.txt' }, { url: 'http://search:8080/popular?token=1' }]) {
+    const cache = read({ origin: ORIGIN, warm: place }).at(-1);
+    expect(cache && definitionJson(cache)).toMatchObject({ warm: { ...place, ...standard } });
+  }
+  const all = { file: 'f', every: '1s', rate: 1, keysMax: 1 };
+  expect(read({ warm: all }).at(-1)?.warm).toEqual({
+    ...{ file: 'f', url: undefined },
+    ...{ everyMs: 1_000, rate: 1, keysMax: 1 },
+  });
+  for (const warm of [{}, { file: 'f', url: 'http://search' }])
+    expect(problems({ warm })).toEqual(['warm needs a file or a url, and not both']);
+  expect(problems({ warm: { file: '', every: '1ms', rate: 0, keysMax: 1.5, often: true } }).length).toBe(5);
+  const ofUrl = (url: string, origin?: unknown) => problems({ warm: { url }, origin });
+  expect(ofUrl('http://search:8080/popular')).toEqual([
+    'warm.url is of use only to a cache that has an origin',
+  ]);
+  expect(ofUrl('http://other/popular', ORIGIN)).toEqual([
+    'warm.url names the host other, which is not on the allowlist',
+  ]);
+  expect(ofUrl('http://search:8080/popular?k={key}', ORIGIN)).toEqual([
+    'warm.url must be without {key}: it is asked for the list',
+  ]);
+});
