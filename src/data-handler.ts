@@ -10,6 +10,7 @@ import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
 import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
+import { EntryPrefetchers } from './front/entry-prefetchers.js';
 import type { Handler } from './front/front.js';
 import { invalidateHandlers } from './front/invalidate-handler.js';
 import { loadHandlers } from './front/load-handler.js';
@@ -69,6 +70,7 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
     ...{ clock: systemClock, isShared },
   });
   const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
+  const prefetchers = new EntryPrefetchers({ caches, store, viewOf });
   const originFigures = new OriginFigures(origins, systemClock);
   const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
   const embeddings = new EmbeddingHandlers({ ...ofCache, scoring, lineBytesMax });
@@ -78,11 +80,13 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const [ofLeases, ofOrigin] = [leases.figuresOf(cache), originFigures.of(cache)];
     const [ofScoring, ofList] = [embeddings.figuresOf(cache), lists.of(cache)];
+    const ofPrefetch = prefetchers.of(cache)?.figures();
     return {
       ...figuresOfView(l1, viewOf(cache)),
       ...(ofLeases && { leases: ofLeases }),
       ...(ofOrigin && { origin: ofOrigin }),
       ...(ofList && { list: ofList }),
+      ...(ofPrefetch && { prefetch: ofPrefetch }),
       ...(ofScoring && { scoring: ofScoring }),
     };
   };
@@ -99,7 +103,10 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
       ...viewHandlers({ views, bodyBytesMax, answerError }),
       ...cacheHandlers({ caches, figuresOf, bodyBytesMax, answerError }),
       ...embeddings.routes,
-      entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: originFigures.countNegativeHit }),
+      entry: entryHandlers({
+        ...{ ...ofCache, isShared, prefetchers },
+        onNegativeHit: originFigures.countNegativeHit,
+      }),
       ...entriesHandlers({ ...ofCache, fence }),
     },
     { viewNamed: name => views.get(name), cacheNamed: name => caches.get(name) },

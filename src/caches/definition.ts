@@ -8,6 +8,7 @@
 import type { EvictionPolicy } from '../views/schema.js';
 import type { EmbeddingFormat } from './embeddings/embedding.js';
 import type { OriginDefinition } from './origin-definition.js';
+import type { PrefetchDefinition } from './prefetch-definition.js';
 import type { WarmDefinition } from './warm-definition.js';
 
 export interface CacheDefinition {
@@ -37,6 +38,8 @@ export interface CacheDefinition {
   readonly origin: OriginDefinition | undefined;
   /** What is to be in memory before it is asked for; undefined: nothing. */
   readonly warm: WarmDefinition | undefined;
+  /** How it learns what is asked for next; undefined: it does not. */
+  readonly prefetch: PrefetchDefinition | undefined;
 }
 
 const SECOND = 1_000;
@@ -77,6 +80,7 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   embedding: undefined,
   origin: undefined,
   warm: undefined,
+  prefetch: undefined,
 };
 
 /** The caches that come configured, by name. */

@@ -23,6 +23,7 @@ import { METRICS } from './embeddings/top-k.js';
 import { DIMENSIONS_MAX } from './embeddings/wasm/places.js';
 import { LEASE_LIMITS } from './lease-room.js';
 import { ORIGIN, originJson } from './origin-definition.js';
+import { PREFETCH } from './prefetch-definition.js';
 import { WARM, warmJson } from './warm-definition.js';
 
 export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
@@ -67,6 +68,7 @@ const CACHE = z.strictObject({
     .optional(),
   origin: ORIGIN.optional(),
   warm: WARM.optional(),
+  prefetch: PREFETCH.optional(),
 });
 
 type EmbeddingOptions = NonNullable<z.infer<typeof CACHE>['embedding']>;
@@ -110,7 +112,7 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { embedding, l1Bytes, eviction, leaseMs, origin, ttlMaxMs, warm } = definition;
+  const { embedding, l1Bytes, eviction, leaseMs, origin, ttlMaxMs, warm, prefetch } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
@@ -127,6 +129,7 @@ export function definitionJson(definition: CacheDefinition): Readonly<Record<str
     ...(embedding === undefined ? {} : { embedding: shownEmbedding(embedding) }),
     ...(origin === undefined ? {} : { origin: originJson(origin) }),
     ...(warm === undefined ? {} : { warm: warmJson(warm) }),
+    ...(prefetch === undefined ? {} : { prefetch }),
   };
 }
 
@@ -149,6 +152,7 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     embedding: options.embedding === undefined ? cache.embedding : embeddingOf(options.embedding),
     origin: options.origin ?? cache.origin,
     warm: options.warm ?? cache.warm,
+    prefetch: options.prefetch ?? cache.prefetch,
   };
 }
 

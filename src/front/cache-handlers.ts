@@ -24,6 +24,8 @@ export interface CacheFigures {
   readonly origin?: Readonly<Record<string, unknown>>;
   /** What became of the keys of its list. */
   readonly list?: Readonly<Record<string, number>>;
+  /** What was fetched ahead of its readers. */
+  readonly prefetch?: Readonly<Record<string, number | boolean>>;
   /** What was asked of a cache of embeddings. */
   readonly scoring?: ScoringFigures;
 }

@@ -28,6 +28,7 @@ import {
   type Source,
 } from './entry-misses.js';
 import { EntryOrigins, wasEmptied } from './entry-origins.js';
+import { type EntryPrefetchers, SESSION_HEADER } from './entry-prefetchers.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import { readQuery, readWait } from './query.js';
@@ -45,6 +46,7 @@ export interface EntryHandlerOptions {
   readonly isShared: boolean;
   /** An answer from what is remembered of the cache's origin: that there is none. */
   readonly onNegativeHit: (cache: CacheDefinition) => void;
+  readonly prefetchers: Pick<EntryPrefetchers, 'of'>;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -128,15 +130,29 @@ class EntryHandlers {
     if (view === undefined) return this.#answerNotReady(exchange, cache);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
+    const session = cache.prefetch === undefined ? '' : exchange.header(SESSION_HEADER);
     const nowMs = store.now();
     const length = store.probe(view, asked.id, nowMs);
+    const hash = session === '' ? 0 : store.idHash;
     if (timing !== TIMING_OFF) timing.lap('l1');
-    if (length < 0) return this.#misses.answer(exchange, asked, undefined);
-    const record = this.#prefixes.of(length);
-    this.#entry.reset(record);
-    const lack = this.#lack(asked, 'L1', nowMs);
-    if (lack === undefined) this.#serve(exchange, asked, record, 'L1', nowMs);
-    else this.#misses.answer(exchange, asked, lack);
+    const isHit = this.#answer(exchange, asked, length, nowMs);
+    if (session !== '') this.#options.prefetchers.of(cache)?.saw(session, hash, asked.id, isHit, nowMs);
+  }
+
+  /** With what memory has, of this length, if it may be served: whether it was. */
+  #answer(exchange: Exchange, asked: Asked, length: number, nowMs: number): boolean {
+    let lack: Lack | undefined;
+    if (length >= 0) {
+      const record = this.#prefixes.of(length);
+      this.#entry.reset(record);
+      lack = this.#lack(asked, 'L1', nowMs);
+      if (lack === undefined) {
+        this.#serve(exchange, asked, record, 'L1', nowMs);
+        return true;
+      }
+    }
+    this.#misses.answer(exchange, asked, lack);
+    return false;
   }
 
   #waitOf(query: string): number {

@@ -69,7 +69,15 @@ export class EntryStore extends RecordStore {
    * beyond `untilMs`.
    */
   refresh(view: View, id: string, nowMs: number, untilMs: number): void {
-    if (!this.#refreshes.begin(view.uid, id, nowMs)) return;
+    if (this.#refreshes.begin(view.uid, id, nowMs)) this.#refresh(view, id, untilMs);
+  }
+
+  /** Brings an entry of any cache into shared memory, in the background, unless it is there and fresh. */
+  bring(view: View, id: string): void {
+    this.#refresh(view, id, this.now());
+  }
+
+  #refresh(view: View, id: string, untilMs: number): void {
     // Whoever asks for it next tries again.
     const task = { viewUid: view.uid, id, untilMs };
     this.#lanes.refresh(this.laneOf(view, id), task, this.deadline()).catch(headraceError);

@@ -127,16 +127,22 @@ export class ReadThrough {
 
   /** Has an entry made anew in the background, unless that is under way, or too many are. */
   refresh({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>): void {
-    const { views, flights } = this.#parts;
+    const { views, flights, caches } = this.#parts;
     const lane = views.find(viewUid);
     if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
     if (flights.join(viewUid, id) !== undefined) return;
-    const cache = this.#cacheOf(lane);
     this.#refreshing++;
-    const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, untilMs, enabled: true });
-    void flight.answer.then(() => {
+    void this.#refresh({ viewUid, id, untilMs }, lane, caches.get(lane.view.name)).finally(() => {
       this.#refreshing--;
     });
+  }
+
+  /** Without an origin, what a tier has comes into memory; does not reject. */
+  async #refresh({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>, lane: LaneView, cache?: OriginCache) {
+    const { reads, clock } = this.#parts;
+    if (cache !== undefined)
+      await this.#begin({ cache, lane, id, isOneOfSeveral: false, untilMs, enabled: true }).answer;
+    else await reads.read([{ viewUid, ids: [id], deadlineMs: clock.now() + TIERS_MS_MAX }]);
   }
 
   /** The same, when it is waited for: whether the origin was asked by this, and why the entry cannot be had. */

@@ -60,3 +60,11 @@ test('a list is in a file, or the origin has it, which is asked as it may be', (
     'warm.url must be without {key}: it is asked for the list',
   ]);
 });
+
+test('prefetching is as it is said, within its limits', () => {
+  expect(read({}).at(-1)?.prefetch).toBeUndefined();
+  expect(read({ prefetch: {} }).at(-1)?.prefetch).toEqual({ rate: 50, keysMax: 8_192 });
+  const cache = read({ prefetch: { rate: 1, keysMax: 64 } }).at(-1);
+  expect(cache && definitionJson(cache)).toMatchObject({ prefetch: { rate: 1, keysMax: 64 } });
+  expect(problems({ prefetch: { rate: 0, keysMax: 63, on: true } }).length).toBe(3);
+});

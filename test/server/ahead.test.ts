@@ -138,3 +138,22 @@ test('entries in use are made anew before they are stale, and last the longer th
   expect(await figure('origin', 'plans', 'unchanged')).toBeGreaterThanOrEqual(5);
   expect(scene.keysAsked.filter(key => key === 'idle')).toEqual(['idle']);
 });
+
+test('what sessions ask for next is fetched before they do', async () => {
+  const caches = { results: { ttl: '1h', prefetch: {}, origin: {} }, plans: { origin: {} } };
+  scene = await OriginScene.start({ origin, caches });
+  const { api } = scene;
+  const read = (session: string, key: string) => scene?.get('results', key, { 'headrace-session': session });
+  for (const session of ['s1', 's2']) for (const key of ['a', 'b']) await read(session, key);
+  await scene.get('results', 'other');
+  await api.delete(entryPath('results', 'b'));
+  expect((await read('s3', 'a'))?.headers['cache-status']).toMatch(/^headrace; hit/);
+  await eventually(() => scene?.keysAsked.filter(key => key === 'b').length === 2, 'it is fetched ahead');
+  // Waits until it is there.
+  await api.post('/v1/caches/results/entries:batchGet', { keys: ['b'] });
+  expect((await read('s3', 'b'))?.headers['cache-status']).toMatch(/^headrace; hit; ttl=3/);
+  expect(await figures('prefetch', 'results')).toEqual({
+    ...{ isOn: true, keys: 2, prefetched: 1, used: 1, wasted: 0, late: 0, switchedOff: 0 },
+  });
+  expect(await figures('prefetch', 'plans')).toEqual({});
+});
