@@ -168,8 +168,11 @@ export class ListWarming {
   async #pace(keys: number): Promise<void> {
     const { clock, rate, rest, pause } = this.#parts;
     const nowMs = clock.now();
-    const waitMs = this.#nextAtMs - nowMs;
-    this.#nextAtMs = Math.max(this.#nextAtMs, nowMs - LAG_MS_MAX) + (keys * 1000) / rate;
+    const takesMs = (keys * 1000) / rate;
+    // A clock that was set back does not make it wait for ever.
+    const atMs = Math.min(this.#nextAtMs, nowMs + takesMs);
+    const waitMs = atMs - nowMs;
+    this.#nextAtMs = Math.max(atMs, nowMs - LAG_MS_MAX) + takesMs;
     await (waitMs >= 1 ? rest(waitMs) : pause());
   }
 }

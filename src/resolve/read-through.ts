@@ -86,6 +86,8 @@ type Answer = readonly [row: Row, how: ThroughAnswer];
 
 /** In the background, of one lane. */
 const REFRESHES_MAX = 64;
+/** Of one of them, when others ask for the same. */
+const LOOKS_MAX = 3;
 /** The last keys asked for may go over it. */
 const REPLY_BYTES_MAX = 32 * 1024 * 1024;
 /** Tiers have timeouts of their own. */
@@ -127,34 +129,42 @@ export class ReadThrough {
 
   /** Has an entry made anew in the background, unless that is under way, or too many are. */
   refresh({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>): void {
-    const { views, flights, caches } = this.#parts;
-    const lane = views.find(viewUid);
-    if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
+    const { views, flights } = this.#parts;
+    const isKnown = views.find(viewUid) !== undefined;
+    if (!isKnown || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
     if (flights.join(viewUid, id) !== undefined) return;
     this.#refreshing++;
-    void this.#refresh({ viewUid, id, untilMs }, lane, caches.get(lane.view.name)).finally(() => {
+    void this.bring({ viewUid, id, untilMs }, false).finally(() => {
       this.#refreshing--;
     });
   }
 
-  /** Without an origin, what a tier has comes into memory; does not reject. */
-  async #refresh({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>, lane: LaneView, cache?: OriginCache) {
-    const { reads, clock } = this.#parts;
-    if (cache !== undefined)
-      await this.#begin({ cache, lane, id, isOneOfSeveral: false, untilMs, enabled: true }).answer;
-    else await reads.read([{ viewUid, ids: [id], deadlineMs: clock.now() + TIERS_MS_MAX }]);
-  }
-
-  /** The same, when it is waited for: whether the origin was asked by this, and why the entry cannot be had. */
-  async bring({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>): Promise<Brought> {
-    const { views, flights } = this.#parts;
-    const lane = views.get(viewUid);
-    const joined = flights.join(viewUid, id);
-    if (joined === undefined && flights.isFull) return { isFetched: false, failure: TOO_MANY };
-    const ask = { cache: this.#cacheOf(lane), lane, id, isOneOfSeveral: true, untilMs, enabled: true };
-    const outcome = await (joined ?? this.#begin(ask)).answer;
-    if (outcome.kind === 'failed') return { isFetched: joined === undefined, failure: outcome.error };
-    return { isFetched: joined === undefined && outcome.kind === 'origin', failure: undefined };
+  /**
+   * The same, when it is waited for; does not reject. Of a cache without an origin, what a tier has comes into memory. It
+   * is looked for apart from the question to the origin: who reads it meanwhile joins that one, and need not wait for this.
+   */
+  async bring({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>, isOneOfSeveral = true): Promise<Brought> {
+    const { views, flights, caches } = this.#parts;
+    let isFetched = false;
+    try {
+      const lane = views.get(viewUid);
+      const cache = caches.get(lane.view.name);
+      for (let round = 0; round < LOOKS_MAX && !isFetched; round++) {
+        const held = await this.#held({ lane, id });
+        if (cache === undefined) break;
+        const ask = { cache, lane, id, isOneOfSeveral, untilMs, enabled: true };
+        if (held !== undefined && this.#isEnough(ask, this.#judge(cache, held))) break;
+        // Whose question is under way may have found enough for a reader, but not for this.
+        const other = flights.join(viewUid, id);
+        if (other === undefined && flights.isFull) return { isFetched, failure: TOO_MANY };
+        isFetched = other === undefined;
+        const outcome = await (other ?? this.#begin(ask)).answer;
+        if (outcome.kind === 'failed') return { isFetched, failure: outcome.error };
+      }
+      return { isFetched, failure: undefined };
+    } catch (error) {
+      return { isFetched, failure: errorOf(failureOf(error)) };
+    }
   }
 
   #cacheOf({ view }: LaneView): OriginCache {
@@ -208,9 +218,7 @@ export class ReadThrough {
     const held = ask.enabled ? await this.#held(ask) : undefined;
     if (held !== undefined) {
       const freshness = this.#judge(ask.cache, held);
-      const isServed = freshness === 'fresh' || freshness === 'stale';
-      if (isServed && (ask.untilMs === 0 || this.#entry.freshUntil > ask.untilMs))
-        return { kind: 'held', record: held };
+      if (this.#isEnough(ask, freshness)) return { kind: 'held', record: held };
       if (ask.untilMs > 0) ask.cache.counters.add(freshness === 'fresh' ? 'ahead' : 'refreshes');
       flight.held = held;
       if (freshness !== 'unreadable') flight.old = held;
@@ -218,8 +226,14 @@ export class ReadThrough {
     return this.#askOrigin(ask, flight);
   }
 
+  /** Whether what was judged last need not be made anew. */
+  #isEnough({ untilMs }: Ask, freshness: Freshness | 'unreadable'): boolean {
+    if (freshness !== 'fresh' && freshness !== 'stale') return false;
+    return untilMs === 0 || this.#entry.freshUntil > untilMs;
+  }
+
   /** What the table or a tier has: it may have come since whoever asks has looked. */
-  async #held({ lane, id }: Ask): Promise<Uint8Array | undefined> {
+  async #held({ lane, id }: Pick<Ask, 'lane' | 'id'>): Promise<Uint8Array | undefined> {
     const { reads, clock } = this.#parts;
     const deadlineMs = clock.now() + TIERS_MS_MAX;
     const { rows, failures } = await reads.read([{ viewUid: lane.view.uid, ids: [id], deadlineMs }]);

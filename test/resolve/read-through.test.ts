@@ -1,6 +1,6 @@
 /** Questions to an origin in a lane: raced with deletions, and with what others change. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.js';
 import { HeadraceError } from '../../src/base/errors.js';
 import type { Tier } from '../../src/base/tier.js';
@@ -282,6 +282,22 @@ describe('an entry that is made anew ahead of its time', () => {
     expect((await ask('k')).text).toBe('call 2');
     expect(counters.read()).toMatchObject({ calls: 0, ahead: 1, refreshes: 0, unchanged: 0 });
   });
+});
+
+test('who reads an entry while it is made anew ahead is answered with what there is', async () => {
+  let calls = 0;
+  const { ask, clock, through, cache } = lane(
+    async () => (++calls === 1 ? valueFor('value') : new Promise(() => undefined)),
+    new SlowTier(async () => undefined),
+    { ttlMs: 1_000 },
+  );
+  await ask('k');
+  clock.advance(900);
+  cache.kept.clear();
+  const brought = through.bring({ viewUid: 9, id: 'k', untilMs: clock.now() + 10_000 });
+  expect(await ask('k')).toMatchObject({ text: 'value', source: 'tier' });
+  while (calls < 2) await nextTurn();
+  expect(await Promise.race([brought, nextTurn('under way')])).toBe('under way');
 });
 
 describe('how long an entry is fresh', () => {
