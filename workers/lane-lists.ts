@@ -1,12 +1,11 @@
 /** The lists by which caches are warmed, as one lane goes through them: read from a file, or asked of the origin. */
-import { open } from 'node:fs/promises';
 import { setImmediate as nextTurn, setTimeout as rest } from 'node:timers/promises';
 import { assert } from '../src/base/assert.js';
 import { storageKey } from '../src/base/keys.js';
 import { parseOriginPlace } from '../src/base/origin-url.js';
 import type { CacheDefinition } from '../src/caches/definition.js';
 import { entryViewName } from '../src/caches/entry-view.js';
-import { KEY_LIST_BYTES_MAX } from '../src/caches/key-list.js';
+import { KEY_LIST_BYTES_MAX, readKeyListFile } from '../src/caches/key-list.js';
 import type { WarmDefinition } from '../src/caches/warm-definition.js';
 import { ListCounters } from '../src/observe/list-counters.js';
 import type { LaneWorkerData } from '../src/resolve/lane-worker-data.js';
@@ -100,7 +99,7 @@ function openList(
 }
 
 function sourceOf({ origin }: CacheDefinition, { file, url }: WarmDefinition): ListSource {
-  if (file !== undefined) return { read: () => readBounded(file), close: async () => undefined };
+  if (file !== undefined) return { read: () => readKeyListFile(file), close: async () => undefined };
   assert(origin !== undefined && url !== undefined, 'a list is in a file, or an origin has it');
   const target = parseOriginPlace({ url, hosts: origin.allowHosts, addresses: origin.allowPrivate });
   assert(typeof target !== 'string', 'the configuration file was checked');
@@ -119,17 +118,4 @@ function sourceOf({ origin }: CacheDefinition, { file, url }: WarmDefinition): L
     },
     close: () => exchange.close(),
   };
-}
-
-async function readBounded(path: string): Promise<Uint8Array> {
-  const file = await open(path);
-  try {
-    const stats = await file.stat();
-    if (!stats.isFile()) throw new Error(`${path} is no file`);
-    if (stats.size > KEY_LIST_BYTES_MAX)
-      throw new Error(`${path} has ${stats.size} bytes, ${KEY_LIST_BYTES_MAX} are allowed`);
-    return await file.readFile();
-  } finally {
-    await file.close();
-  }
 }

@@ -8,6 +8,7 @@
  * Empty lines count for nothing; a line that is no key is passed over and counted. Read in steps: a list may be long, and
  * making a canonical key takes some microseconds.
  */
+import { open } from 'node:fs/promises';
 import { HeadraceError } from '../base/errors.js';
 import { JsonReader } from '../base/json.js';
 import { readText } from '../base/json-value.js';
@@ -18,7 +19,7 @@ import { keyOfParts } from './key-json.js';
 
 export const KEY_LIST_BYTES_MAX = 32 * 2 ** 20;
 const LINE_BYTES_MAX = 32 * 1024;
-const STEP_LINES = 64;
+const STEP_LINES = 16;
 const LINE_FEED = 10;
 const BRACE = 0x7b;
 
@@ -63,6 +64,20 @@ export async function readKeyList(
     if (line % STEP_LINES === 0) await pause();
   }
   return { ids, wrong, problem };
+}
+
+/** @throws Error why it cannot be read. */
+export async function readKeyListFile(path: string): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error(`${path} is no file`);
+    if (stats.size > KEY_LIST_BYTES_MAX)
+      throw new Error(`${path} has ${stats.size} bytes, ${KEY_LIST_BYTES_MAX} are allowed`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
 }
 
 /** '' where there is none. @throws HeadraceError what is wrong with the line. */
