@@ -6,7 +6,7 @@ const FIELDS = [
   'keys',
   /** Keys of these whose entry was put into shared memory from a tier. */
   'loaded',
-  /** Keys of these that the cache's origin was asked for. */
+  /** Keys of these that the cache's origin was asked for and had an answer to. */
   'fetched',
   /** Keys of these that could not be had. */
   'failed',

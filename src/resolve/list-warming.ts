@@ -58,6 +58,8 @@ export class ListWarming {
   readonly #parts: ListWarmingParts;
   #loading: Pick<Warming, 'stop'> | undefined;
   #isStopped = false;
+  /** What was wrong with the list the last time. */
+  #problem = '';
   #nextAtMs = 0;
 
   constructor(parts: ListWarmingParts) {
@@ -95,18 +97,19 @@ export class ListWarming {
     if (lane === undefined || !isOn()) return;
     const { ids, wrong, problem } = await readKeyList(await read(), { cache, keysMax: warm.keysMax, pause });
     counters.add('wrong', wrong);
-    if (wrong > 0)
+    if (problem !== '' && problem !== this.#problem)
       notify(`in the list of the cache ${cache.name}, lines are no keys: ${wrong}; ${problem}`, 'warn');
+    this.#problem = problem;
     const own = ids.filter(id => table.owns(lane.view.slot, id));
     const before = counters.read();
-    await (cache.origin === undefined ? this.#load(lane, own) : this.#bring(lane, own));
-    const { loaded, fetched } = counters.read();
-    const [newly, anew] = [loaded - before.loaded, fetched - before.fetched];
-    if (newly + anew > 0)
-      notify(
-        `the cache ${cache.name} is warm: of ${own.length} keys, ${newly} read and ${anew} fetched`,
-        'info',
-      );
+    const failure = await (cache.origin === undefined ? this.#load(lane, own) : this.#bring(lane, own));
+    const now = counters.read();
+    const [loaded, fetched] = [now.loaded - before.loaded, now.fetched - before.fetched];
+    const failed = now.failed - before.failed;
+    if (loaded + fetched + failed === 0) return;
+    const brought = `the list of the cache ${cache.name}: of ${own.length} keys, ${loaded} read, ${fetched} fetched`;
+    if (failure === undefined) notify(brought, 'info');
+    else notify(`${brought}, ${failed} failed: ${failure.message}`, 'warn');
   }
 
   async #view(): Promise<LaneView | undefined> {
@@ -116,7 +119,7 @@ export class ListWarming {
     return viewOf();
   }
 
-  async #load(lane: LaneView, ids: readonly string[]): Promise<void> {
+  async #load(lane: LaneView, ids: readonly string[]): Promise<undefined> {
     const { counters, loading } = this.#parts;
     const last = { done: 0, added: 0 };
     const count = ({ done, added }: Omit<WarmingProgress, 'of'>) => {
@@ -133,27 +136,33 @@ export class ListWarming {
     count(warming.progress);
     this.#loading = undefined;
     if (end === 'unavailable') throw new Error('no tier answers');
+    return undefined;
   }
 
-  async #bring({ view }: LaneView, ids: readonly string[]): Promise<void> {
+  /** The last failure, if there was any. */
+  async #bring({ view }: LaneView, ids: readonly string[]): Promise<Error | undefined> {
     const { through, counters, clock, warm, isOn } = this.#parts;
     const step = this.#stepKeys();
     let failures = 0;
+    let failure: Error | undefined;
     this.#nextAtMs = clock.now();
     for (let from = 0; from < ids.length; from += step) {
       counters.set('left', ids.length - from);
       const some = ids.slice(from, from + step);
       await this.#pace(some.length);
-      if (this.#isStopped || !isOn()) return;
+      if (this.#isStopped || !isOn()) return failure;
       const untilMs = clock.now() + warm.everyMs * INTERVALS_AHEAD;
       const brought = await Promise.all(some.map(id => through.bring({ viewUid: view.uid, id, untilMs })));
       counters.add('keys', some.length);
-      const failed = brought.filter(({ failure }) => failure !== undefined);
-      counters.add('fetched', brought.filter(({ isFetched }) => isFetched).length);
+      const failed = brought.filter(one => one.failure !== undefined);
+      counters.add('fetched', brought.filter(one => one.isFetched && one.failure === undefined).length);
       counters.add('failed', failed.length);
+      failure = failed.at(-1)?.failure ?? failure;
       failures = failed.length === some.length ? failures + 1 : 0;
-      if (failures === FAILURES_MAX) throw failed[0]?.failure;
+      // The rest of them waits for the next time.
+      if (failures === FAILURES_MAX) return failure;
     }
+    return failure;
   }
 
   /** So many at once that most connections are left to those who wait, and that a batch is one. */

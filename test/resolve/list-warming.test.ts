@@ -117,9 +117,9 @@ test('an origin that fails is not asked for all of the list, and again the next 
   };
   scene.during = () => queueMicrotask(end);
   await warming.run();
-  expect(notices[0]).toBe('the cache c is not warmed: it is away');
+  expect(notices[0]).toBe('the list of the cache c: of 100 keys, 0 read, 0 fetched, 10 failed: it is away');
   expect(asked.length).toBe(11);
-  expect(counters.read()).toMatchObject({ keys: 11, fetched: 11, failed: 10, left: 0 });
+  expect(counters.read()).toMatchObject({ keys: 11, fetched: 1, failed: 10, left: 0 });
   expect(rests.at(-1)).toBeLessThanOrEqual(EVERY_MS);
   expect(rests.some(ms => ms > EVERY_MS - 1_000)).toBe(true);
 });
@@ -178,9 +178,12 @@ test('a list with lines that are no keys is told of, and one that changes is rea
   const { warming, scene, notices, counters, held } = open('a\n{"key":1}\nb', { origin: AT_ORIGIN });
   await warming.round();
   expect(notices[0]).toMatch(/^in the list of the cache c, lines are no keys: 1; line 2: /);
-  expect(notices[1]).toBe('the cache c is warm: of 2 keys, 0 read and 2 fetched');
+  expect(notices[1]).toBe('the list of the cache c: of 2 keys, 0 read, 2 fetched');
+  await warming.round();
   scene.text = 'c';
   await warming.round();
+  // The same line is told of once.
+  expect(notices.length).toBe(3);
   expect(held()).toEqual(['a', 'b', 'c']);
-  expect(counters.read()).toMatchObject({ keys: 3, wrong: 1 });
+  expect(counters.read()).toMatchObject({ keys: 5, wrong: 2 });
 });
