@@ -11,6 +11,7 @@ import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
 import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
+import { EntryPrefetchers } from './front/entry-prefetchers.js';
 import { eventHandlers } from './front/event-handlers.js';
 import type { Handler } from './front/front.js';
 import { invalidateHandlers } from './front/invalidate-handler.js';
@@ -30,6 +31,7 @@ import { LookupAnswer } from './lookup/lookup-answer-columns.js';
 import { Scoring } from './lookup/scoring.js';
 import type { Log } from './observe/log.js';
 import type { SharedOrigins } from './resolve/lane-worker-data.js';
+import type { ListFigures } from './resolve/list-figures.js';
 import { OriginFigures } from './resolve/origin-figures.js';
 import type { Fences } from './served-views.js';
 import type { ViewRegistry } from './views/registry.js';
@@ -48,6 +50,7 @@ export interface DataHandlerParts {
   readonly caches: LiveCaches;
   readonly events: EventRules;
   readonly origins: SharedOrigins;
+  readonly lists: ListFigures;
 }
 
 export interface DataPlane {
@@ -57,7 +60,7 @@ export interface DataPlane {
 }
 
 export function dataPlane(parts: DataHandlerParts): DataPlane {
-  const { config, log, table, lanes, views, fences, caches, events, origins } = parts;
+  const { config, log, table, lanes, views, fences, caches, events, origins, lists } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const reader = new TableReader(table, readerOfFront(config.lanes));
   const store = new EntryStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
@@ -71,6 +74,7 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
     ...{ clock: systemClock, isShared },
   });
   const ofCache = { ...shared, viewOf, leasesOf: (cache: CacheDefinition) => leases.of(cache) };
+  const prefetchers = new EntryPrefetchers({ caches, store, viewOf });
   const originFigures = new OriginFigures(origins, systemClock);
   const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
   const embeddings = new EmbeddingHandlers({ ...ofCache, scoring, lineBytesMax });
@@ -83,13 +87,16 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
   });
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const [ofLeases, ofOrigin] = [leases.figuresOf(cache), originFigures.of(cache)];
-    const ofScoring = embeddings.figuresOf(cache);
+    const [ofScoring, ofList] = [embeddings.figuresOf(cache), lists.of(cache)];
+    const ofPrefetch = prefetchers.of(cache)?.figures();
     const ofInvalidations = invalidations.figuresOfCache(cache);
     return {
       ...figuresInL1(l1, viewOf(cache)),
       ...(ofInvalidations && { invalidations: ofInvalidations }),
       ...(ofLeases && { leases: ofLeases }),
       ...(ofOrigin && { origin: ofOrigin }),
+      ...(ofList && { list: ofList }),
+      ...(ofPrefetch && { prefetch: ofPrefetch }),
       ...(ofScoring && { scoring: ofScoring }),
     };
   };
@@ -111,7 +118,10 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
       ...viewHandlers({ views, figuresOf: figuresOfView, bodyBytesMax, answerError }),
       ...cacheHandlers({ caches, figuresOf, bodyBytesMax, answerError }),
       ...embeddings.routes,
-      entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: originFigures.countNegativeHit }),
+      entry: entryHandlers({
+        ...{ ...ofCache, isShared, prefetchers },
+        onNegativeHit: originFigures.countNegativeHit,
+      }),
       ...entriesHandlers({ ...ofCache, invalidations }),
     },
     { viewNamed, cacheNamed: name => caches.get(name) },

@@ -27,6 +27,7 @@ import { type Log, openLog } from './observe/log.js';
 import { breakerMemory } from './resolve/breaker.js';
 import { compressAboveOf } from './resolve/compressed-tier.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
+import { ListFigures, sharedLists } from './resolve/list-figures.js';
 import { sharedOrigins } from './resolve/origin-figures.js';
 import { Untold, untoldMemory } from './resolve/untold.js';
 import { type ServedViews, servedViews } from './served-views.js';
@@ -104,8 +105,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
   const engine = await openEngine(config, log, { laneWorker });
   closers.push(() => engine.close());
   try {
-    const { lanes, warming } = engine;
-    const caches = new LiveCaches(engine.definitions);
+    const { lanes, warming, lists } = engine;
+    const caches = new LiveCaches(engine.definitions, cache => lists.switched(cache));
     const { handler, endWaits } = dataPlane({ config, log, ...engine, caches });
     const limits = frontLimits(config);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
@@ -120,6 +121,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
             key: config.adminKey,
             readiness: () => readiness,
             warming: () => warming.current,
+            lists: () => lists.left(),
             switches: switchHandler({ caches, log }),
           }),
           onError,
@@ -185,8 +187,9 @@ export async function openEngine(
     let served: ServedViews | undefined;
     const warming = warmingProgress(config, log);
     const origins = sharedOrigins(definitions);
+    const lists = sharedLists(definitions, config.lanes);
     const onEvent = (event: LaneEvent) => served?.take(event);
-    const caches = { origins, compressAbove: compressAboveOf(definitions) };
+    const caches = { origins, lists, compressAbove: compressAboveOf(definitions) };
     const lanes = await openLanes(config, table, caches, laneWorker, { log, warming, onEvent });
     closers.push(() => lanes.close());
     served = servedViews({ config, definitions, table, lanes, log, threads });
@@ -195,7 +198,8 @@ export async function openEngine(
     await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    return { definitions, events, table, lanes, views, fences, origins, warming, close };
+    const listFigures = new ListFigures(lists, config.lanes);
+    return { definitions, events, table, lanes, views, fences, origins, lists: listFigures, warming, close };
   } catch (error) {
     await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;
@@ -266,7 +270,7 @@ interface LaneHandlers {
 async function openLanes(
   config: Config,
   table: TableHandle,
-  caches: Pick<LaneWorkerData, 'origins' | 'compressAbove'>,
+  caches: Pick<LaneWorkerData, 'origins' | 'lists' | 'compressAbove'>,
   workerUrl: URL,
   { log, warming, onEvent }: LaneHandlers,
 ): Promise<Lanes> {

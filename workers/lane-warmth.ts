@@ -28,7 +28,7 @@ interface LaneParts {
   readonly hotKeys: LmdbHotKeys;
 }
 
-type ReadingParts = Pick<
+export type ReadingParts = Pick<
   WarmingParts,
   'views' | 'cache' | 'chain' | 'coherence' | 'negative' | 'inspector' | 'clock'
 >;
@@ -46,9 +46,9 @@ export function openWarmth(
 ): Warmth {
   const { data, writer, hotKeys } = lane;
   const { hotKeysMax, shared } = data;
-  const { views, coherence } = reading;
-  const isTold = !isShared(shared) || shared.redisUrl !== '';
-  const isWhole = () => !isTold || coherence.isWhole;
+  const { views } = reading;
+  const isTold = areChangesTold(data);
+  const isWhole = wholeOf(data, reading);
   let state: 'cold' | 'warming' | 'warm' = 'cold';
   let warming: Warming | undefined;
   let reader: Promise<void> | undefined;
@@ -68,7 +68,11 @@ export function openWarmth(
     const lists = await hotKeys.read(nextTurn);
     if (lists.damaged > 0) notify(`of the list of hot keys, ${lists.damaged} parts are damaged and ignored`);
     if (isClosed) return;
-    warming = warmingOf(lane, reading, { lists, isWhole });
+    warming = warmingOf(lane, reading, {
+      lists,
+      rate: data.warmRate / lane.lanes,
+      onProgress: progress => tell({ kind: 'warming', ...progress }),
+    });
     tell({ kind: 'warming', ...warming.progress });
     const end = await warming.run();
     tell({ kind: 'warming', ...warming.progress, end });
@@ -96,23 +100,33 @@ export function openWarmth(
   };
 }
 
-function warmingOf(
-  { data, lane, lanes }: LaneParts,
+/** Of these keys, in this order. */
+export function warmingOf(
+  { data, lane, lanes }: Pick<LaneParts, 'data' | 'lane' | 'lanes'>,
   reading: ReadingParts,
-  list: Pick<WarmingParts, 'lists' | 'isWhole'>,
+  keys: Pick<WarmingParts, 'lists' | 'rate' | 'onProgress'>,
 ): Warming {
   const caches = new Caches(data.table);
   return new Warming({
     ...reading,
-    ...list,
+    ...keys,
     lane,
     lanes,
-    rate: data.warmRate / lanes,
+    isWhole: wholeOf(data, reading),
     epoch: () => reading.views.list().reduce((sum, { view }) => sum + caches.epoch(view.slot), 0),
     pause: nextTurn,
     rest: ms => rest(ms, undefined, { ref: false }),
-    onProgress: progress => tell({ kind: 'warming', ...progress }),
   });
+}
+
+function areChangesTold({ shared }: LaneWorkerData): boolean {
+  return !isShared(shared) || shared.redisUrl !== '';
+}
+
+/** Whether what is read now may be kept for long. */
+function wholeOf(data: LaneWorkerData, { coherence }: ReadingParts): () => boolean {
+  const isTold = areChangesTold(data);
+  return () => !isTold || coherence.isWhole;
 }
 
 function tell(notice: LaneNotice): void {

@@ -46,9 +46,10 @@ import { Sweeper, type SweeperParts } from '../src/resolve/sweeper.js';
 import { Untold } from '../src/resolve/untold.js';
 import { recordVersion } from '../src/views/record-codec.js';
 import { followChanges } from './lane-changes.js';
+import { openLists } from './lane-lists.js';
 import { openOrigins } from './lane-origins.js';
 import { type LaneTiers, openTiers } from './lane-tiers.js';
-import { openWarmth } from './lane-warmth.js';
+import { openWarmth, type Warmth } from './lane-warmth.js';
 
 const MAINTAIN_MS = 1_000;
 const MAINTAIN_SEGMENTS = 4;
@@ -119,21 +120,21 @@ async function open(
   const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
-  const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
+  const asking = { caches, flights: throughFlights };
+  const through = new ReadThrough({ ...parts, ...asking, reads, writes, versions });
   const eraser = new Eraser({ ...parts, record, writes, origins: caches, pause: nextTurn });
   const sweeper = openSweeper(data, { ...parts, record: tiers.stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
 
-  const warmth = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);
+  const hotKeys = openWarmth({ data, lane, lanes, writer, hotKeys: tiers.hotKeys }, parts, notify);
+  const warmth = both(hotKeys, openLists({ data, lane, lanes, reading: parts, through, notify }));
   const timers = [
     setInterval(() => writer.maintain(MAINTAIN_SEGMENTS), MAINTAIN_MS).unref(),
     setInterval(() => amends?.run(), AMEND_MS).unref(),
   ];
-  const unfollow = followChanges(tiers, coherence, {
-    notify,
-    onCatalog: lane === 0 ? tellOfViews : undefined,
-  });
+  const onCatalog = lane === 0 ? tellOfViews : undefined;
+  const unfollow = followChanges(tiers, coherence, { notify, onCatalog });
   const housekeeping = lane === 0 ? startHousekeeping(tiers) : undefined;
   const close = async () => {
     for (const timer of timers) clearInterval(timer);
@@ -149,6 +150,18 @@ async function open(
     ...{ catalog, reads, writes, scores, eraser, sweeper, through, flights, pause: nextTurn, close },
     warm: () => warmth.begin(),
   });
+}
+
+function both(one: Warmth, other: Warmth): Warmth {
+  return {
+    begin() {
+      one.begin();
+      other.begin();
+    },
+    async close() {
+      await Promise.all([one.close(), other.close()]);
+    },
+  };
 }
 
 function dropLost(lost: LostWrites, views: LaneViews, cache: LaneCache): void {

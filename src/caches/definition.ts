@@ -8,11 +8,17 @@
 import type { EvictionPolicy } from '../views/schema.js';
 import type { EmbeddingFormat } from './embeddings/embedding.js';
 import type { OriginDefinition } from './origin-definition.js';
+import type { PrefetchDefinition } from './prefetch-definition.js';
+import type { WarmDefinition } from './warm-definition.js';
 
 export interface CacheDefinition {
   readonly name: string;
   readonly enabled: boolean;
   readonly ttlMs: number;
+  /** Up to this, what an origin has is fresh the longer the longer it stays the same; undefined: always for the ttl. */
+  readonly ttlMaxMs: number | undefined;
+  /** Whoever reads an entry within this time of the end of its ttl has it made anew; 0: nobody. */
+  readonly refreshAheadMs: number;
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
   readonly negativeTtlMs: number;
@@ -30,6 +36,10 @@ export interface CacheDefinition {
   readonly embedding: EmbeddingFormat | undefined;
   /** Asked for what no tier has; undefined: only clients put entries. */
   readonly origin: OriginDefinition | undefined;
+  /** What is to be in memory before it is asked for; undefined: nothing. */
+  readonly warm: WarmDefinition | undefined;
+  /** How it learns what is asked for next; undefined: it does not. */
+  readonly prefetch: PrefetchDefinition | undefined;
 }
 
 const SECOND = 1_000;
@@ -56,6 +66,8 @@ export const CACHE_LIMITS = {
 export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   enabled: true,
   ttlMs: 5 * MINUTE,
+  ttlMaxMs: undefined,
+  refreshAheadMs: 0,
   staleWhileRevalidateMs: MINUTE,
   staleIfErrorMs: HOUR,
   negativeTtlMs: 5 * SECOND,
@@ -67,6 +79,8 @@ export const CACHE_STANDARD: Omit<CacheDefinition, 'name'> = {
   prefix: '',
   embedding: undefined,
   origin: undefined,
+  warm: undefined,
+  prefetch: undefined,
 };
 
 /** The caches that come configured, by name. */

@@ -15,6 +15,7 @@ import { shown } from '../base/problem-list.js';
 import { duration, plainObject, problemsOf, size } from '../base/zod-json.js';
 import { EVICTION_POLICIES } from '../views/schema.js';
 import { nameProblem, VIEW_BODY_LIMITS } from '../views/view-json.js';
+import { contradictionsIn } from './contradictions.js';
 import { CACHE_LIMITS, CACHE_STANDARD, CACHES_STANDARD, type CacheDefinition } from './definition.js';
 import { type EmbeddingFormat, METRIC_STANDARD } from './embeddings/embedding.js';
 import { PACKINGS } from './embeddings/packing.js';
@@ -23,6 +24,8 @@ import { DIMENSIONS_MAX } from './embeddings/wasm/places.js';
 import { EVENTS, type EventRules, eventRulesOf, NO_EVENTS } from './events/event-rules.js';
 import { LEASE_LIMITS } from './lease-room.js';
 import { ORIGIN, originJson } from './origin-definition.js';
+import { PREFETCH } from './prefetch-definition.js';
+import { WARM, warmJson } from './warm-definition.js';
 
 export const DEFINITIONS_FILE_BYTES_MAX = 2 ** 20;
 
@@ -42,6 +45,8 @@ const PREFIX = z.string().superRefine((prefix, context) => {
 const CACHE = z.strictObject({
   enabled: z.boolean().optional(),
   ttl: duration(1, DURATION_MS_MAX).optional(),
+  ttlMax: duration(1, DURATION_MS_MAX).optional(),
+  refreshAhead: duration(0, DURATION_MS_MAX).optional(),
   staleWhileRevalidate: duration(0, DURATION_MS_MAX).optional(),
   staleIfError: duration(0, DURATION_MS_MAX).optional(),
   negativeTtl: duration(0, CACHE_LIMITS.negativeTtlMs).optional(),
@@ -63,6 +68,8 @@ const CACHE = z.strictObject({
     })
     .optional(),
   origin: ORIGIN.optional(),
+  warm: WARM.optional(),
+  prefetch: PREFETCH.optional(),
 });
 
 type EmbeddingOptions = NonNullable<z.infer<typeof CACHE>['embedding']>;
@@ -104,6 +111,7 @@ export function readDefinitions(bytes: Uint8Array, where: string): Definitions {
         problems.push({ at: `caches.${name}`, detail: 'is null, but no cache that comes configured' });
     } else caches.set(name, changed(caches.get(name) ?? { ...CACHE_STANDARD, name }, options));
   }
+  for (const cache of caches.values()) problems.push(...contradictionsIn(cache));
   const { caches: cachesMax } = CACHE_LIMITS;
   if (caches.size > cachesMax)
     problems.push({ at: 'caches', detail: `makes ${caches.size} caches, ${cachesMax} are allowed` });
@@ -116,10 +124,12 @@ export function readDefinitions(bytes: Uint8Array, where: string): Definitions {
 
 /** A definition as the file has it, with all that it leaves open. */
 export function definitionJson(definition: CacheDefinition): Readonly<Record<string, unknown>> {
-  const { embedding, l1Bytes, eviction, leaseMs, origin } = definition;
+  const { embedding, l1Bytes, eviction, leaseMs, origin, ttlMaxMs, warm, prefetch } = definition;
   return {
     enabled: definition.enabled,
     ttl: formatDuration(definition.ttlMs),
+    ...(ttlMaxMs === undefined ? {} : { ttlMax: formatDuration(ttlMaxMs) }),
+    refreshAhead: formatDuration(definition.refreshAheadMs),
     staleWhileRevalidate: formatDuration(definition.staleWhileRevalidateMs),
     staleIfError: formatDuration(definition.staleIfErrorMs),
     negativeTtl: formatDuration(definition.negativeTtlMs),
@@ -130,6 +140,8 @@ export function definitionJson(definition: CacheDefinition): Readonly<Record<str
     prefix: definition.prefix,
     ...(embedding === undefined ? {} : { embedding: shownEmbedding(embedding) }),
     ...(origin === undefined ? {} : { origin: originJson(origin) }),
+    ...(warm === undefined ? {} : { warm: warmJson(warm) }),
+    ...(prefetch === undefined ? {} : { prefetch }),
   };
 }
 
@@ -140,6 +152,8 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     name: cache.name,
     enabled: options.enabled ?? cache.enabled,
     ttlMs: options.ttl ?? cache.ttlMs,
+    ttlMaxMs: options.ttlMax ?? cache.ttlMaxMs,
+    refreshAheadMs: options.refreshAhead ?? cache.refreshAheadMs,
     staleWhileRevalidateMs: options.staleWhileRevalidate ?? cache.staleWhileRevalidateMs,
     staleIfErrorMs: options.staleIfError ?? cache.staleIfErrorMs,
     negativeTtlMs: options.negativeTtl ?? cache.negativeTtlMs,
@@ -151,6 +165,8 @@ function changed(cache: CacheDefinition, options: z.infer<typeof CACHE>): CacheD
     prefix: options.prefix ?? cache.prefix,
     embedding: options.embedding === undefined ? cache.embedding : embeddingOf(options.embedding),
     origin: options.origin ?? cache.origin,
+    warm: options.warm ?? cache.warm,
+    prefetch: options.prefetch ?? cache.prefetch,
   };
 }
 

@@ -75,7 +75,7 @@ export function fillEntry(draft: RecordDraft, head: EntryHead, payload: Uint8Arr
 }
 
 /** A strong validator, as it goes into the header: equal for equal bytes of one content type, whoever put them. */
-function etagOf(contentType: string, payload: Uint8Array): string {
+export function etagOf(contentType: string, payload: Uint8Array): string {
   const hash = createHash('sha256').update(contentType).update('\0').update(payload);
   return `"${hash.digest('base64url').slice(0, 22)}"`;
 }

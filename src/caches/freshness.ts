@@ -34,3 +34,18 @@ export function isDueEarly(
 ): boolean {
   return costMs > 0 && nowMs - costMs * Math.log(1 - random) >= freshUntil;
 }
+
+/**
+ * The same of an entry that its cache's origin makes anew: never in the first half of its time, which would keep an
+ * origin busy that is slow beside how long its values last; and by everybody who reads it within `aheadMs` of the end.
+ */
+export function isDueAtOrigin(
+  entry: Pick<EntryReader, 'writtenAt' | 'freshUntil' | 'costMs'>,
+  aheadMs: number,
+  nowMs: number,
+  random: number,
+): boolean {
+  const { writtenAt, freshUntil } = entry;
+  if (nowMs < (writtenAt + freshUntil) / 2) return false;
+  return nowMs >= freshUntil - aheadMs || isDueEarly(entry, nowMs, random);
+}

@@ -6,8 +6,14 @@ import type { CacheDefinition } from './definition.js';
 
 export class LiveCaches {
   readonly #byName: Map<string, CacheDefinition>;
+  readonly #onSwitch: (cache: CacheDefinition) => void;
 
-  constructor(definitions: readonly CacheDefinition[]) {
+  /** @param onSwitch is told of each that was switched. */
+  constructor(
+    definitions: readonly CacheDefinition[],
+    onSwitch: (cache: CacheDefinition) => void = () => undefined,
+  ) {
+    this.#onSwitch = onSwitch;
     this.#byName = new Map(definitions.map(cache => [cache.name, cache]));
   }
 
@@ -27,7 +33,9 @@ export class LiveCaches {
   switch(name: string, enabled: boolean): boolean {
     const cache = this.#byName.get(name);
     if (cache === undefined || cache.enabled === enabled) return false;
-    this.#byName.set(name, { ...cache, enabled });
+    const switched = { ...cache, enabled };
+    this.#byName.set(name, switched);
+    this.#onSwitch(switched);
     return true;
   }
 }

@@ -18,6 +18,7 @@ import { checkDataDir } from '../tiers/data-dir-check.js';
 import { checkMongo } from '../tiers/mongo-check.js';
 import { checkRedis } from '../tiers/redis-check.js';
 import type { Finding } from '../tiers/tier-check.js';
+import { checkLists } from './doctor-lists.js';
 import { checkMachine } from './doctor-machine.js';
 import { checkOrigins } from './doctor-origins.js';
 import { checkStores } from './doctor-stores.js';
@@ -35,7 +36,8 @@ export async function examine(
   try {
     const config = readConfig(environment, flags);
     const { findings, definitions } = caches(config);
-    const parts = [...partsOf(config), checkOrigins(definitions, CHECK_MS_MAX)];
+    const ofCaches = [checkOrigins, checkLists].map(check => check(definitions, CHECK_MS_MAX));
+    const parts = [...partsOf(config), ...ofCaches];
     return (await Promise.all([[...configuration(config), ...findings], ...parts])).flat();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -13,6 +13,8 @@ export interface AdminOptions {
   readonly readiness: () => Readiness;
   /** How many of the keys that were hot before the start are read; `undefined` when that is not under way. */
   readonly warming: () => { readonly done: number; readonly of: number } | undefined;
+  /** By cache, how many keys of its list are still to be looked at; `undefined` when none are. */
+  readonly lists: () => Readonly<Record<string, number>> | undefined;
   /** Answers what begins with `SWITCH_PATH`. */
   readonly switches: (exchange: Exchange) => void;
 }
@@ -20,7 +22,7 @@ export interface AdminOptions {
 const ANSWER = ['content-type', JSON_TYPE, 'cache-control', 'no-store'] as const;
 const READING = ['GET', 'HEAD'];
 
-export function adminHandler({ key, readiness, warming, switches }: AdminOptions): Handler {
+export function adminHandler({ key, readiness, warming, lists, switches }: AdminOptions): Handler {
   const paths: Readonly<Record<string, (exchange: Exchange) => void>> = {
     '/livez': exchange => exchange.respond(200, ANSWER, '{"status":"live"}'),
     '/readyz': exchange => {
@@ -28,7 +30,7 @@ export function adminHandler({ key, readiness, warming, switches }: AdminOptions
       exchange.respond(
         status === 'ready' ? 200 : 503,
         ANSWER,
-        JSON.stringify({ status, warming: warming() }),
+        JSON.stringify({ status, warming: warming(), lists: lists() }),
       );
     },
   };

@@ -1,14 +1,11 @@
 /** `/v1/caches`: the named caches there are, what each is told, and the canonical keys of their entries. */
-import { JsonReader } from '../base/json.js';
-import { type JsonValue, readText } from '../base/json-value.js';
 import { JSON_TYPE } from '../base/media.js';
-import { plainObject } from '../base/zod-json.js';
-import { canonicalKey } from '../caches/canonical-key.js';
-import type { KeyParts } from '../caches/canonical-key-parts.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
+import { keyOfJson } from '../caches/key-json.js';
 import type { LiveCaches } from '../caches/live-caches.js';
 import { withoutQueries } from '../caches/origin-definition.js';
+import { withoutPlaces } from '../caches/warm-definition.js';
 import type { InvalidationFigures } from '../observe/invalidation-counts.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
@@ -28,6 +25,10 @@ export interface CacheFigures {
   readonly leases?: Readonly<Record<string, number>>;
   /** What became of the questions to its origin. */
   readonly origin?: Readonly<Record<string, unknown>>;
+  /** What became of the keys of its list. */
+  readonly list?: Readonly<Record<string, number>>;
+  /** What was fetched ahead of its readers. */
+  readonly prefetch?: Readonly<Record<string, number | boolean>>;
   /** What was asked of a cache of embeddings. */
   readonly scoring?: ScoringFigures;
 }
@@ -52,7 +53,8 @@ export function cacheHandlers({
     const origin = cache.origin && withoutQueries(cache.origin);
     const figures = figuresOf(cache);
     const shown = Object.keys(figures).length === 0 ? {} : { figures };
-    return { cache: cache.name, ...definitionJson({ ...cache, origin }), ...shown };
+    const warm = cache.warm && withoutPlaces(cache.warm);
+    return { cache: cache.name, ...definitionJson({ ...cache, origin, warm }), ...shown };
   }
 
   function list(exchange: Exchange): void {
@@ -67,7 +69,7 @@ export function cacheHandlers({
   function makeKey(exchange: Exchange): void {
     exchange.readBody(bodyBytesMax, (body, kept) => {
       try {
-        kept.respond(200, MADE, JSON.stringify({ key: keyOf(body) }));
+        kept.respond(200, MADE, JSON.stringify({ key: keyOfJson(body) }));
       } catch (error) {
         answerError(kept, error);
       }
@@ -79,19 +81,4 @@ export function cacheHandlers({
     cache: { GET: show, HEAD: show },
     cacheKey: { POST: makeKey },
   };
-}
-
-/** @throws HeadraceError `bad-json`, `invalid-key` */
-function keyOf(body: Uint8Array): string {
-  // Whatever it is: `canonicalKey` checks what it is given.
-  return canonicalKey(objectOf(readText(new JsonReader(), body)) as KeyParts);
-}
-
-/** The parts and their params as objects; what else there is stays a Map, which no part may be. */
-function objectOf(value: JsonValue): unknown {
-  if (!(value instanceof Map)) return value;
-  const params = value.get('params');
-  const members = new Map<string, unknown>(value);
-  if (params instanceof Map) members.set('params', plainObject(params));
-  return plainObject(members);
 }

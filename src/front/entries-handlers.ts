@@ -92,7 +92,7 @@ async function readThrough(
   const nowMs = store.now();
   const { missing, stale } = entries.wanted(nowMs);
   const idAt = (place: number) => ids[place] as string;
-  for (const place of stale) store.refresh(view, idAt(place), nowMs);
+  for (const place of stale) store.refresh(view, idAt(place), nowMs, nowMs);
   if (missing.length === 0) return false;
   const found = await store.readThrough(view, missing.map(idAt), cache.enabled);
   missing.forEach((place, index) => {

@@ -10,7 +10,7 @@ import { storedEntry } from '../caches/embeddings/stored-entry.js';
 import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
 import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
 import { entryId } from '../caches/entry-id.js';
-import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueEarly } from '../caches/freshness.js';
+import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueAtOrigin, isDueEarly } from '../caches/freshness.js';
 import type { SharedLease } from '../caches/lease-claim.js';
 import { leasedUntil, newSecret, readToken, tokenText } from '../caches/lease-mark.js';
 import { LEASE_LIMITS } from '../caches/lease-room.js';
@@ -28,6 +28,7 @@ import {
   type Source,
 } from './entry-misses.js';
 import { EntryOrigins, wasEmptied } from './entry-origins.js';
+import { type EntryPrefetchers, SESSION_HEADER } from './entry-prefetchers.js';
 import type { Exchange } from './front.js';
 import { Prefixes } from './prefixes.js';
 import { readQuery, readWait } from './query.js';
@@ -45,6 +46,7 @@ export interface EntryHandlerOptions {
   readonly isShared: boolean;
   /** An answer from what is remembered of the cache's origin: that there is none. */
   readonly onNegativeHit: (cache: CacheDefinition) => void;
+  readonly prefetchers: Pick<EntryPrefetchers, 'of'>;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -128,15 +130,29 @@ class EntryHandlers {
     if (view === undefined) return this.#answerNotReady(exchange, cache);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
+    const session = cache.prefetch === undefined ? '' : exchange.header(SESSION_HEADER);
     const nowMs = store.now();
     const length = store.probe(view, asked.id, nowMs);
+    const hash = session === '' ? 0 : store.idHash;
     if (timing !== TIMING_OFF) timing.lap('l1');
-    if (length < 0) return this.#misses.answer(exchange, asked, undefined);
-    const record = this.#prefixes.of(length);
-    this.#entry.reset(record);
-    const lack = this.#lack(asked, 'L1', nowMs);
-    if (lack === undefined) this.#serve(exchange, asked, record, 'L1', nowMs);
-    else this.#misses.answer(exchange, asked, lack);
+    const isHit = this.#answer(exchange, asked, length, nowMs);
+    if (session !== '') this.#options.prefetchers.of(cache)?.saw(session, hash, asked.id, isHit, nowMs);
+  }
+
+  /** With what memory has, of this length, if it may be served: whether it was. */
+  #answer(exchange: Exchange, asked: Asked, length: number, nowMs: number): boolean {
+    let lack: Lack | undefined;
+    if (length >= 0) {
+      const record = this.#prefixes.of(length);
+      this.#entry.reset(record);
+      lack = this.#lack(asked, 'L1', nowMs);
+      if (lack === undefined) {
+        this.#serve(exchange, asked, record, 'L1', nowMs);
+        return true;
+      }
+    }
+    this.#misses.answer(exchange, asked, lack);
+    return false;
   }
 
   #waitOf(query: string): number {
@@ -214,18 +230,22 @@ class EntryHandlers {
       return answerMissing(exchange, asked, this.#statusOf(source, nowMs));
     }
     // Most are fresh for long: there is nothing more to be asked.
-    const isDue = nowMs >= entry.freshUntil - EARLY_MS_MAX && this.#isDue(nowMs);
+    const { freshUntil } = entry;
+    const isNear = nowMs >= freshUntil - Math.max(EARLY_MS_MAX, cache.refreshAheadMs);
+    const isDue = isNear && this.#isDue(cache, nowMs);
     if (isDue && cache.origin === undefined)
       return this.#misses.refresh(exchange, asked, { record, source }, entry.version);
     this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs);
     const view = isDue ? viewOf(cache) : undefined;
-    if (view !== undefined) store.refresh(view, id, nowMs);
+    if (view !== undefined) store.refresh(view, id, nowMs, freshUntil);
   }
 
   /** To be made anew by one of those who are served it: while it is stale, and now and then before. */
-  #isDue(nowMs: number): boolean {
-    const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
-    return isDue && leasedUntil(this.#entry, nowMs) <= nowMs;
+  #isDue({ origin, refreshAheadMs }: CacheDefinition, nowMs: number): boolean {
+    const entry = this.#entry;
+    if (nowMs >= entry.freshUntil) return leasedUntil(entry, nowMs) <= nowMs;
+    if (origin !== undefined) return isDueAtOrigin(entry, refreshAheadMs, nowMs, Math.random());
+    return isDueEarly(entry, nowMs, Math.random()) && leasedUntil(entry, nowMs) <= nowMs;
   }
 
   #statusOf(source: Source, nowMs: number): string {

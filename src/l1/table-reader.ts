@@ -114,6 +114,11 @@ export class TableReader {
     return this.#key.hashHigh & this.#shardMask;
   }
 
+  /** 32 bits of the keyed hash of the key. */
+  get hash(): number {
+    return this.#key.hashLow;
+  }
+
   /** Copies the value of the key out to `bytes`: its length, or -1 when the table has none. Marks it as used. */
   get(nowMs: number): number {
     this.#ask(0, this.#keysAt);

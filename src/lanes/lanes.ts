@@ -30,6 +30,7 @@ import {
   type PutResult,
   type ReadOp,
   type ReadThroughTask,
+  type RefreshTask,
   type ScoreTask,
   type ThroughAnswer,
   type ViewDraft,
@@ -221,9 +222,9 @@ export class Lanes {
     return { rows: new PackedRows(reply.rows, ids.length), answers: reply.answers };
   }
 
-  /** Resolves when the lane has begun to make a stale entry of such a cache anew, or has no room for it. */
-  async refresh(lane: number, view: View, id: string, deadlineMs: number): Promise<void> {
-    await this.#control(lane, { kind: 'refresh', viewUid: view.uid, id }, deadlineMs);
+  /** Resolves when the lane has begun to make an entry of such a cache anew, or has no room for it. */
+  async refresh(lane: number, task: Omit<RefreshTask, 'kind'>, deadlineMs: number): Promise<void> {
+    await this.#control(lane, { kind: 'refresh', ...task }, deadlineMs);
   }
 
   /** Drops cached copies in all lanes: how many. */

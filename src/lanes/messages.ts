@@ -141,8 +141,7 @@ export type ControlTask =
   | { readonly kind: 'sweep'; readonly viewUid: number }
   | ScoreTask
   | ReadThroughTask
-  /** Make a stale entry anew in the background, which goes on when this is answered. */
-  | ({ readonly kind: 'refresh' } & RecordKey)
+  | RefreshTask
   /** Begin to read what was hot before the start, which goes on when this is answered. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'stats' };
@@ -155,6 +154,13 @@ export interface ReadThroughTask {
   /** False: the cache is switched off, so the origin alone is asked, and nothing is kept. */
   readonly enabled: boolean;
   readonly deadlineMs: number;
+}
+
+/** Makes an entry anew in the background, which goes on when this is answered. */
+export interface RefreshTask extends RecordKey {
+  readonly kind: 'refresh';
+  /** One that is fresh for longer is left as it is. */
+  readonly untilMs: number;
 }
 
 export interface StartTask {

@@ -64,11 +64,23 @@ export class EntryStore extends RecordStore {
     return entries;
   }
 
-  /** Has a stale entry of such a cache made anew in the background, soon and once. */
-  refresh(view: View, id: string, nowMs: number): void {
-    if (!this.#refreshes.begin(view.uid, id, nowMs)) return;
+  /**
+   * Has an entry of such a cache made anew in the background, soon and once, unless there is one by now that is fresh
+   * beyond `untilMs`.
+   */
+  refresh(view: View, id: string, nowMs: number, untilMs: number): void {
+    if (this.#refreshes.begin(view.uid, id, nowMs)) this.#refresh(view, id, untilMs);
+  }
+
+  /** Brings an entry of any cache into shared memory, in the background, unless it is there and fresh. */
+  bring(view: View, id: string): void {
+    this.#refresh(view, id, this.now());
+  }
+
+  #refresh(view: View, id: string, untilMs: number): void {
     // Whoever asks for it next tries again.
-    this.#lanes.refresh(this.laneOf(view, id), view, id, this.deadline()).catch(headraceError);
+    const task = { viewUid: view.uid, id, untilMs };
+    this.#lanes.refresh(this.laneOf(view, id), task, this.deadline()).catch(headraceError);
   }
 
   /**

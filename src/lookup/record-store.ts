@@ -83,9 +83,23 @@ export class RecordStore {
   /** Copies the record from shared memory to `l1Bytes`: its length, or -1 when it is not there. */
   probe(view: View, id: string, nowMs: number): number {
     this.#table.key(view.slot, id);
-    const length = this.#table.get(nowMs);
+    return this.#shown(view, id, this.#table.get(nowMs));
+  }
+
+  /** The same of one that nobody uses by that. */
+  peek(view: View, id: string, nowMs: number): number {
+    this.#table.key(view.slot, id);
+    return this.#shown(view, id, this.#table.peek(nowMs));
+  }
+
+  #shown(view: View, id: string, length: number): number {
     if (view.fences.length === 0 || length < 0) return length;
     return this.#isHidden(view, id, 0, length) ? -1 : length;
+  }
+
+  /** 32 bits of a keyed hash of the id that was read last. */
+  get idHash(): number {
+    return this.#table.hash;
   }
 
   /** Whether what lies there of `l1Bytes` was invalidated. */

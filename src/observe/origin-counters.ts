@@ -1,4 +1,5 @@
 /** What became of the questions to a cache's origin: counters in memory that all lanes and the front share. */
+import { counterMemory, SharedCounters } from './shared-counters.js';
 
 const FIELDS = [
   /** Keys that it was asked for. */
@@ -19,6 +20,10 @@ const FIELDS = [
   'bytes',
   /** Stale entries that it was to make anew in the background. */
   'refreshes',
+  /** Entries that it was to make anew before they were stale. */
+  'ahead',
+  /** Values that were still what they were before. */
+  'unchanged',
   /** Answers with an old value, as it failed. */
   'staleServed',
   /** Answers from what is remembered of it: that there is none. */
@@ -31,24 +36,12 @@ export type OriginCount = (typeof FIELDS)[number];
 
 /** For so many origins. */
 export function originCounterMemory(origins: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(origins * FIELDS.length * BigInt64Array.BYTES_PER_ELEMENT);
+  return counterMemory(origins, FIELDS);
 }
 
-export class OriginCounters {
-  readonly #counts: BigInt64Array;
-
+export class OriginCounters extends SharedCounters<OriginCount> {
   /** @param origin the place of the origin in the memory. */
   constructor(memory: SharedArrayBuffer, origin: number) {
-    const offset = origin * FIELDS.length * BigInt64Array.BYTES_PER_ELEMENT;
-    this.#counts = new BigInt64Array(memory, offset, FIELDS.length);
-  }
-
-  add(field: OriginCount, count = 1): void {
-    if (count !== 0) Atomics.add(this.#counts, FIELDS.indexOf(field), BigInt(count));
-  }
-
-  read(): Readonly<Record<OriginCount, number>> {
-    const entries = FIELDS.map((field, place) => [field, Number(Atomics.load(this.#counts, place))] as const);
-    return Object.fromEntries(entries) as Record<OriginCount, number>;
+    super(FIELDS, memory, origin);
   }
 }

@@ -24,6 +24,16 @@ export interface LaneWorkerData {
   readonly compressAbove: ReadonlyMap<string, number>;
   readonly shared: SharedStores;
   readonly origins: SharedOrigins;
+  readonly lists: SharedLists;
+}
+
+/** The caches that are warmed by a list, and the memory that lanes and front share about them, each in its place. */
+export interface SharedLists {
+  readonly caches: readonly CacheDefinition[];
+  /** Of `listCounterMemory`. */
+  readonly counters: SharedArrayBuffer;
+  /** A word each: 1 while the cache is switched off. */
+  readonly off: SharedArrayBuffer;
 }
 
 /** The caches that have an origin, and the memory that lanes and front share about them, each in its place. */

@@ -17,18 +17,19 @@
 import { assert } from '../base/assert.js';
 import type { Clock, HybridClock, Version } from '../base/clock.js';
 import { HeadraceError } from '../base/errors.js';
+import { adaptedTtlMs } from '../caches/adaptive-ttl.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { isOfFormat } from '../caches/embeddings/embedding.js';
-import { EntryReader } from '../caches/entry.js';
+import { EntryReader, etagOf } from '../caches/entry.js';
 import { type Freshness, freshnessOf } from '../caches/freshness.js';
-import { absentEntry, originEntry } from '../caches/origin-entry.js';
+import { absentEntry, type OriginEntry, originEntry } from '../caches/origin-entry.js';
 import {
   errorOf,
   failureOf,
   type PutEntryOp,
   type ReadThroughReply,
   type ReadThroughTask,
-  type RecordKey,
+  type RefreshTask,
   type ThroughAnswer,
 } from '../lanes/messages.js';
 import { PackedRows, packRows, ROW, type Row } from '../lanes/packed-rows.js';
@@ -70,16 +71,23 @@ interface Ask {
   readonly lane: LaneView;
   readonly id: string;
   readonly isOneOfSeveral: boolean;
-  /** A stale entry is to be made anew. */
-  readonly isRefresh: boolean;
+  /** For a reader, 0; else what is fresh no longer than this is to be made anew, as is all that is stale. */
+  readonly untilMs: number;
   /** The cache is switched on. */
   readonly enabled: boolean;
+}
+
+export interface Brought {
+  readonly isFetched: boolean;
+  readonly failure: HeadraceError | undefined;
 }
 
 type Answer = readonly [row: Row, how: ThroughAnswer];
 
 /** In the background, of one lane. */
 const REFRESHES_MAX = 64;
+/** Of one of them, when others ask for the same. */
+const LOOKS_MAX = 3;
 /** The last keys asked for may go over it. */
 const REPLY_BYTES_MAX = 32 * 1024 * 1024;
 /** Tiers have timeouts of their own. */
@@ -106,7 +114,7 @@ export class ReadThrough {
     let bytes = 0;
     for (let from = 0; from < ids.length; from += step) {
       const some = ids.slice(from, from + step);
-      const whole = { cache, lane, isOneOfSeveral: ids.length > 1, isRefresh: false, enabled };
+      const whole = { cache, lane, isOneOfSeveral: ids.length > 1, untilMs: 0, enabled };
       const asks = some.map(id => ({ ...whole, id }));
       const now =
         bytes > REPLY_BYTES_MAX
@@ -119,18 +127,44 @@ export class ReadThrough {
     return { kind: 'read-through', rows, answers: answers.map(([, how]) => how) };
   }
 
-  /** Has a stale entry made anew in the background, unless that is under way, or too many are. */
-  refresh({ viewUid, id }: RecordKey): void {
+  /** Has an entry made anew in the background, unless that is under way, or too many are. */
+  refresh({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>): void {
     const { views, flights } = this.#parts;
-    const lane = views.find(viewUid);
-    if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull(viewUid)) return;
+    const isKnown = views.find(viewUid) !== undefined;
+    if (!isKnown || this.#refreshing >= REFRESHES_MAX || flights.isFull(viewUid)) return;
     if (flights.join(viewUid, id) !== undefined) return;
-    const cache = this.#cacheOf(lane);
     this.#refreshing++;
-    const flight = this.#begin({ cache, lane, id, isOneOfSeveral: false, isRefresh: true, enabled: true });
-    void flight.answer.then(() => {
+    void this.bring({ viewUid, id, untilMs }, false).finally(() => {
       this.#refreshing--;
     });
+  }
+
+  /**
+   * The same, when it is waited for; does not reject. Of a cache without an origin, what a tier has comes into memory. It
+   * is looked for apart from the question to the origin: who reads it meanwhile joins that one, and need not wait for this.
+   */
+  async bring({ viewUid, id, untilMs }: Omit<RefreshTask, 'kind'>, isOneOfSeveral = true): Promise<Brought> {
+    const { views, flights, caches } = this.#parts;
+    let isFetched = false;
+    try {
+      const lane = views.get(viewUid);
+      const cache = caches.get(lane.view.name);
+      for (let round = 0; round < LOOKS_MAX && !isFetched; round++) {
+        const held = await this.#held({ lane, id });
+        if (cache === undefined) break;
+        const ask = { cache, lane, id, isOneOfSeveral, untilMs, enabled: true };
+        if (held !== undefined && this.#isEnough(ask, this.#judge(cache, held))) break;
+        // Whose question is under way may have found enough for a reader, but not for this.
+        const other = flights.join(viewUid, id);
+        if (other === undefined && flights.isFull(viewUid)) return { isFetched, failure: TOO_MANY };
+        isFetched = other === undefined;
+        const outcome = await (other ?? this.#begin(ask)).answer;
+        if (outcome.kind === 'failed') return { isFetched, failure: outcome.error };
+      }
+      return { isFetched, failure: undefined };
+    } catch (error) {
+      return { isFetched, failure: errorOf(failureOf(error)) };
+    }
   }
 
   #cacheOf({ view }: LaneView): OriginCache {
@@ -185,16 +219,22 @@ export class ReadThrough {
     const held = ask.enabled ? await this.#held(ask) : undefined;
     if (held !== undefined) {
       const freshness = this.#judge(ask.cache, held);
-      if (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh))
-        return { kind: 'held', record: held };
+      if (this.#isEnough(ask, freshness)) return { kind: 'held', record: held };
+      if (ask.untilMs > 0) ask.cache.counters.add(freshness === 'fresh' ? 'ahead' : 'refreshes');
       flight.held = held;
       if (freshness !== 'unreadable') flight.old = held;
     }
     return this.#askOrigin(ask, flight);
   }
 
+  /** Whether what was judged last need not be made anew. */
+  #isEnough({ untilMs }: Ask, freshness: Freshness | 'unreadable'): boolean {
+    if (freshness !== 'fresh' && freshness !== 'stale') return false;
+    return untilMs === 0 || this.#entry.freshUntil > untilMs;
+  }
+
   /** What the table or a tier has: it may have come since whoever asks has looked. */
-  async #held({ lane, id }: Ask): Promise<Uint8Array | undefined> {
+  async #held({ lane, id }: Pick<Ask, 'lane' | 'id'>): Promise<Uint8Array | undefined> {
     const { reads, clock } = this.#parts;
     const deadlineMs = clock.now() + TIERS_MS_MAX;
     const { rows, failures } = await reads.read([{ viewUid: lane.view.uid, ids: [id], deadlineMs }]);
@@ -218,30 +258,32 @@ export class ReadThrough {
    * is asking for the key. Whether another server is, would be asked here.
    */
   async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
-    const { versions } = this.#parts;
-    const { cache, id, isOneOfSeveral, isRefresh } = ask;
-    if (isRefresh) cache.counters.add('refreshes');
+    const { versions, clock } = this.#parts;
+    const { cache, id, isOneOfSeveral } = ask;
     // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
     if (flight.held !== undefined) versions.seen(recordVersion(flight.held));
     const version = versions.next();
     const key = id.slice(cache.definition.prefix.length);
-    return this.#keep(ask, flight, await cache.origin.fetch(key, isOneOfSeveral), version);
+    const beganMs = clock.now();
+    const value = await cache.origin.fetch(key, isOneOfSeveral);
+    return this.#keep(ask, flight, value, { version, costMs: Math.max(0, clock.now() - beganMs) });
   }
 
   async #keep(
     { cache, lane, id, enabled }: Ask,
     flight: OriginFlight<Outcome>,
     value: OriginValue | undefined,
-    version: Version,
+    { version, costMs }: { readonly version: Version; readonly costMs: number },
   ): Promise<Outcome> {
     const { writes, views } = this.#parts;
     const { definition, counters } = cache;
-    const { head, isKept } = value === undefined ? absentEntry(definition) : originEntry(value, definition);
+    const { head, isKept } =
+      value === undefined ? absentEntry(definition) : this.#entryOf(cache, value, flight.held);
     const payload = value?.payload ?? NO_BYTES;
     const deadlineMs = Number.POSITIVE_INFINITY;
     const place = { viewUid: lane.view.uid, id, version, deadlineMs };
     const op: PutEntryOp = { kind: 'put-entry', ...place, head, start: 0, end: payload.length };
-    const packed = writes.packEntry(op, lane, payload);
+    const packed = writes.packEntry(op, lane, payload, costMs);
     const outcome = (isStored: boolean): Outcome => ({
       kind: 'origin',
       record: value === undefined ? undefined : packed.value,
@@ -256,6 +298,17 @@ export class ReadThrough {
       counters.add('unstored');
     }
     return outcome(false);
+  }
+
+  /** Whether it is what was held shows by the validator: the origin's own, or that of the bytes. */
+  #entryOf({ definition, counters }: OriginCache, value: OriginValue, held?: Uint8Array): OriginEntry {
+    const etag = value.etag === '' ? etagOf(value.contentType, value.payload) : value.etag;
+    const entry = this.#entry;
+    if (held !== undefined) entry.reset(held);
+    const isSame = held !== undefined && !entry.isTombstone && entry.etag === etag;
+    if (isSame) counters.add('unchanged');
+    const ttlMs = adaptedTtlMs(definition, isSame ? entry : undefined, this.#parts.clock.now());
+    return originEntry({ ...value, etag }, { ...definition, ttlMs });
   }
 }
 

@@ -105,11 +105,13 @@ export class RecordWriter {
     }
   }
 
-  /** An entry as a record, to be stored by `keep` or only to be answered. @throws HeadraceError `invalid-record`. */
-  packEntry(op: PutEntryOp, lane: LaneView, bodies: Uint8Array): Packed {
+  /**
+   * An entry as a record, to be stored by `keep` or only to be answered.
+   * @param costMs how long it took to make. @throws HeadraceError `invalid-record`.
+   */
+  packEntry(op: PutEntryOp, lane: LaneView, bodies: Uint8Array, costMs = tookMs(op)): Packed {
     lane.draft.reset();
-    const tookMs = op.lease !== undefined && 'tookMs' in op.lease ? op.lease.tookMs : 0;
-    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end), tookMs);
+    fillEntry(lane.draft, op.head, bodies.subarray(op.start, op.end), costMs);
     lane.draft.id = op.id;
     lane.draft.version = op.version;
     const packed = this.#pack(lane);
@@ -292,6 +294,11 @@ function lineReader(
 /** By how much: the next version at first, then milliseconds of the clock that gives versions, 16 s at last. */
 function leadOf(round: number): number {
   return round === 0 ? 1 : VERSIONS_PER_MS * 2 ** (round - 1);
+}
+
+/** 0: that is not known. */
+function tookMs({ lease }: PutEntryOp): number {
+  return lease !== undefined && 'tookMs' in lease ? lease.tookMs : 0;
 }
 
 function isFill(op: WriteOp): op is FillOp {

@@ -11,6 +11,7 @@ import { Lanes, type LanesOptions } from '../../src/lanes/lanes.js';
 import type { ViewDraft } from '../../src/lanes/messages.js';
 import { breakerMemory } from '../../src/resolve/breaker.js';
 import type { SharedStores } from '../../src/resolve/lane-worker-data.js';
+import { sharedLists } from '../../src/resolve/list-figures.js';
 import { sharedOrigins } from '../../src/resolve/origin-figures.js';
 import { untoldMemory } from '../../src/resolve/untold.js';
 import { copyEras } from '../../src/tiers/lmdb-copy.js';
@@ -89,6 +90,7 @@ export class LanesFixture {
       compressAbove: new Map(),
       shared: EMBEDDED,
       origins: sharedOrigins([]),
+      lists: sharedLists([], count),
       faults: this.faults,
     };
     const refusals = this.threadRefusals;

@@ -201,9 +201,10 @@ describe('the bounds of a lane', () => {
     const stuck = [f.lanes.read(0, view, ['!never'], Date.now() + 30)];
     expect(await ask()).toBe('view-not-found');
     stuck.push(f.lanes.read(0, view, ['!never'], Date.now() + 30));
-    expect([await ask(), await f.lanes.refresh(0, view, 'a', soon()).catch(errorCode)]).toEqual([
-      ...['overloaded', 'overloaded'],
-    ]);
+    expect([
+      await ask(),
+      await f.lanes.refresh(0, { viewUid: view.uid, id: 'a', untilMs: 0 }, soon()).catch(errorCode),
+    ]).toEqual([...['overloaded', 'overloaded']]);
     await f.write(view, 'a', 3);
     expect(await f.read(view, 'a')).toBe(3);
     await Promise.allSettled(stuck);

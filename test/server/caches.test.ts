@@ -51,6 +51,7 @@ onBothFronts('named caches', subject => {
       cache: 'results',
       enabled: true,
       ttl: '5m',
+      refreshAhead: '0ms',
       staleWhileRevalidate: '1m',
       staleIfError: '1h',
       negativeTtl: '5s',

@@ -14,8 +14,8 @@ let files = 0;
 export type Options = Readonly<Record<string, unknown>>;
 
 export interface SceneOptions {
-  /** By name; `origin` is completed with where the origin is and that it may be there. */
-  readonly caches: Readonly<Record<string, Options & { readonly origin: Options }>>;
+  /** By name; `origin`, if there is one, is completed with where the origin is and that it may be there. */
+  readonly caches: Readonly<Record<string, Options & { readonly origin?: Options }>>;
   readonly env?: Readonly<Record<string, string>>;
   readonly dataDir?: string;
   /** Of the server's process. */
@@ -57,6 +57,7 @@ export class OriginScene {
     const origin = given ?? (await OriginServer.start());
     const url = `http://127.0.0.1:${origin.port}/v?k={key}`;
     const withOrigin = Object.entries(caches).map(([name, cache]) => {
+      if (cache.origin === undefined) return [name, cache];
       const place = 'batchUrl' in cache.origin && !('url' in cache.origin) ? {} : { url };
       return [name, { ...cache, origin: { ...place, ...ALLOWED, ...cache.origin } }];
     });
