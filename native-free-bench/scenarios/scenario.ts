@@ -43,6 +43,7 @@ export interface CaseResult {
   readonly variant: string;
   readonly open?: OpenResult;
   readonly closed?: ClosedResult;
+  readonly clients?: ClientsResult;
   readonly figures?: readonly Figure[];
 }
 
@@ -50,6 +51,14 @@ export interface OpenResult {
   readonly rate: number;
   readonly arrivals: ArrivalKind;
   readonly connections: number;
+  readonly elapsedMs: number;
+  readonly tally: Tally;
+  readonly cpuUsPerRequest: number | undefined;
+}
+
+/** A closed loop of so many clients that ask all the time, with how long their answers took. */
+export interface ClientsResult {
+  readonly count: number;
   readonly elapsedMs: number;
   readonly tally: Tally;
   readonly cpuUsPerRequest: number | undefined;
@@ -81,11 +90,20 @@ export interface Figure {
     | 'bytes_per_s'
     | 'hit_ratio_before'
     | 'hit_ratio_after'
-    | 'hit_ratio_kept';
+    | 'hit_ratio_kept'
+    | 'without_origin'
+    | 'origin_calls'
+    | 'answered_after'
+    | 'p95_ratio';
   readonly label: string;
   readonly value: number;
   /** `ms` is a time, `B` bytes, '' a plain number or ratio. */
   readonly unit: 'ms' | 'B' | '';
+}
+
+/** Of the open loop or of the clients: a case has at most one of them. */
+export function latenciesOf({ open, clients }: CaseResult): OpenResult | ClientsResult | undefined {
+  return open ?? clients;
 }
 
 export function caseName(result: Pick<CaseResult, 'scenario' | 'variant'>): string {
