@@ -26,6 +26,8 @@ export interface Bench {
   /** The rivals of this run, empty without `--rivals`. Those of a scenario are among them. */
   readonly rivals: ReadonlySet<RivalName>;
   readonly redisUrl: string;
+  /** Documents whose ids are the queries; those that ship with headrace when `undefined`. */
+  readonly queriesFile: string | undefined;
   readonly closedLoop: ClosedLoop;
   /** A server with empty data, or the one at `--url`. Stopped by the bench when the scenario ends. */
   server(l1Bytes?: number): Promise<Server>;
@@ -93,7 +95,6 @@ export interface Figure {
     | 'hit_ratio_kept'
     | 'without_origin'
     | 'origin_calls'
-    | 'answered_after'
     | 'p95_ratio';
   readonly label: string;
   readonly value: number;
