@@ -65,8 +65,11 @@ interface Shared {
 async function runScenario(scenario: Scenario, settings: Settings, shared: Shared): Promise<CaseResult[]> {
   const dataDir = temporaryDir('data');
   let current: Server | undefined;
-  const start = async (l1Bytes: number | undefined): Promise<ChildServer> => {
-    const server = await startHeadrace({ dataDir, l1Bytes });
+  const start = async (
+    l1Bytes: number | undefined,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ChildServer> => {
+    const server = await startHeadrace({ dataDir, l1Bytes, env });
     current = server;
     return server;
   };
@@ -81,8 +84,8 @@ async function runScenario(scenario: Scenario, settings: Settings, shared: Share
     redisUrl: typeof shared.redis === 'string' ? '' : shared.redis.url,
     queriesFile: settings.queries,
     closedLoop: shared.closedLoop,
-    server: async l1Bytes =>
-      settings.url === undefined ? start(l1Bytes) : headraceAt(settings.url, settings.pid),
+    server: async (l1Bytes, env) =>
+      settings.url === undefined ? start(l1Bytes, env) : headraceAt(settings.url, settings.pid),
     restart: async l1Bytes => {
       await current?.stop();
       return start(l1Bytes);

@@ -13,6 +13,7 @@ import { queryKey, readQueries, typed } from '../data/queries.js';
 import { Random } from '../data/random.js';
 import { Zipf } from '../data/zipf.js';
 import { type ClosedPassPlan, closedPass } from '../load/closed-pass.js';
+import { PATIENCE } from '../servers/filling.js';
 import { startHeadrace } from '../servers/headrace.js';
 import { OriginForBench } from '../servers/origin.js';
 import { removeDir, temporaryDir } from '../servers/temporary-dir.js';
@@ -35,8 +36,6 @@ const QUERY_CLIENTS = 32;
 /** Of its tiny size, where not all queries come to be asked. */
 const QUERIES_PER_REQUEST_MAX = 1 / 5;
 const TIMEOUT_MS = 30_000;
-/** The ratio is measured, not how long a busy machine takes. */
-const PATIENCE = { HEADRACE_DEADLINE: '10s' };
 
 interface Stream {
   readonly variant: string;

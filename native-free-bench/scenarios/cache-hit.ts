@@ -3,7 +3,7 @@ import { EntryMaker, KEY_PREFIX } from '../data/entries.js';
 import { queryKey } from '../data/queries.js';
 import { Random } from '../data/random.js';
 import type { ClosedRequest } from '../load/autocannon-child.js';
-import { putEntries } from '../servers/filling.js';
+import { PATIENCE, putEntries } from '../servers/filling.js';
 import { measureClosed, measureOpen, TIMED_EVERY, wireRequest } from './measure.js';
 import type { Bench, CaseResult, Scenario } from './scenario.js';
 
@@ -25,7 +25,7 @@ export const cacheHit: Scenario = {
   needsOwnServer: false,
   async run(bench: Bench): Promise<CaseResult[]> {
     const { documents: entries, rate } = bench.size;
-    const server = await bench.server();
+    const server = await bench.server(undefined, PATIENCE);
     const results: CaseResult[] = [];
     for (const { variant, bytes, isCanonical } of VARIANTS) {
       bench.say(variant);

@@ -17,7 +17,7 @@ import type { Bench, CaseResult, OpenResult, Scenario } from './scenario.js';
 
 const CACHE = 'results';
 const PAYLOAD_BYTES = 256;
-const KEYS = 500;
+const KEYS = 100;
 const CONNECTIONS = 64;
 const RATE_SHARE = 1 / 5;
 const WARM_CLIENTS = 16;

@@ -13,6 +13,7 @@ import { EntryMaker } from '../data/entries.js';
 import { Connections } from '../load/connections.js';
 import { Tally } from '../load/tally.js';
 import type { ChildServer } from '../servers/child.js';
+import { PATIENCE } from '../servers/filling.js';
 import { startHeadrace } from '../servers/headrace.js';
 import { OriginForBench } from '../servers/origin.js';
 import { findRedis } from '../servers/redis.js';
@@ -27,8 +28,6 @@ const SERVERS = 2;
 const CALLS_EACH = 10;
 const MAKING_MS = 50;
 const TIMEOUT_MS = 30_000;
-/** As many callers wait on a busy machine as on a quiet one, only longer. */
-const PATIENCE = { HEADRACE_DEADLINE: '10s', HEADRACE_REDIS_TIMEOUT: '5s' };
 
 /** Answers of a round in milliseconds, and how often the key was made. */
 interface RoundOutcome {
@@ -57,7 +56,12 @@ export const cacheStampede: Scenario = {
       origin.be(200, MAKING_MS);
       for (const dataDir of dirs) {
         const configFile = origin.configFile(dataDir, { [READ_THROUGH]: {} });
-        const env = { ...PATIENCE, HEADRACE_REDIS_URL: redis.url, HEADRACE_CONFIG_FILE: configFile };
+        const env = {
+          ...PATIENCE,
+          HEADRACE_REDIS_TIMEOUT: '5s',
+          HEADRACE_REDIS_URL: redis.url,
+          HEADRACE_CONFIG_FILE: configFile,
+        };
         servers.push(await startHeadrace({ dataDir, env }));
       }
       return [await leased(bench, servers), await readThrough(bench, servers, origin)];

@@ -29,8 +29,11 @@ export interface Bench {
   /** Documents whose ids are the queries; those that ship with headrace when `undefined`. */
   readonly queriesFile: string | undefined;
   readonly closedLoop: ClosedLoop;
-  /** A server with empty data, or the one at `--url`. Stopped by the bench when the scenario ends. */
-  server(l1Bytes?: number): Promise<Server>;
+  /**
+   * A server with empty data, or the one at `--url`. Stopped by the bench when the scenario ends. What is said of the
+   * environment is for a server that the bench starts, and wins over the bench's own.
+   */
+  server(l1Bytes?: number, env?: Readonly<Record<string, string>>): Promise<Server>;
   /** Only with `needsOwnServer`: stops the server and starts it again on the same data. */
   restart(l1Bytes?: number): Promise<ChildServer>;
   /** A part of the scenario is left out, for that reason. */

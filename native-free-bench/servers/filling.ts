@@ -11,6 +11,9 @@ const LOOKUP_IDS = 1000;
 const PUTS_AT_ONCE = 64;
 const PUT_WITHIN_MS = 30_000;
 
+/** What is put as fast as it goes may wait for longer than a server lets it by itself. */
+export const PATIENCE = { HEADRACE_DEADLINE: '10s' } as const;
+
 export async function declareView(address: Address, maker: RecordMaker): Promise<void> {
   await call(address, 'PUT', `/v1/views/${maker.view}`, {
     headers: { 'content-type': 'application/json' },

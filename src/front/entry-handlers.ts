@@ -259,10 +259,10 @@ class EntryHandlers {
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { bodyBytesMax, answerError } = this.#options;
     const id = entryId(cache, key);
-    const lease = exchange.header(LEASE_HEADER);
+    const lease = exchange.headerList(LEASE_HEADER);
     const head = readEntryHead(
       {
-        contentType: exchange.header('content-type'),
+        contentType: exchange.headerList('content-type'),
         contentEncoding: exchange.headerList('content-encoding'),
         cacheControl: exchange.headerList('cache-control'),
         cacheTags: exchange.headerList('cache-tags'),
