@@ -97,7 +97,7 @@ async function open(
   for (const view of known) views.declare(view);
   dropLost(lostWrites, views, cache);
   const flights = new SingleFlight<Found>(data.flightsMax);
-  const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock);
+  const throughFlights = new OriginFlights<Outcome>(data.flightsMax, clock, data.origins.caches.length);
   const allFlights = together(flights, throughFlights);
   const { coherence, negative } = openCoherence(data, {
     ...{ views, cache, flights: allFlights, copies },
@@ -120,7 +120,7 @@ async function open(
   const origins = openOrigins(data, clock, notify);
   const { caches } = origins;
   const through = new ReadThrough({ ...parts, caches, reads, writes, flights: throughFlights, versions });
-  const eraser = new Eraser({ ...parts, record, writes, pause: nextTurn });
+  const eraser = new Eraser({ ...parts, record, writes, origins: caches, pause: nextTurn });
   const sweeper = openSweeper(data, { ...parts, record, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);

@@ -12,6 +12,7 @@ import { isVersion, type Version } from '../base/clock.js';
 import type { RecordDraft } from '../views/record-draft.js';
 import type { RecordReader } from '../views/record-reader.js';
 import { ENTRY_FEATURES, type EntryReader, LEASE } from './entry.js';
+import { LEASE_LIMITS } from './lease-room.js';
 
 export interface LeaseMark {
   readonly untilMs: number;
@@ -26,6 +27,8 @@ export interface LeaseToken {
 const SECRET_BYTES = 16;
 const MARK = /^([0-9]{1,15})\.([\w-]{22})$/;
 const TOKEN = /^([0-9a-z]{1,11})\.([\w-]{22})$/;
+/** A mark that ends later is of a clock that is wrong, and must not keep others from the entry. */
+const AHEAD_MS_MAX = 2 * LEASE_LIMITS.leaseMsMax;
 const LEASE_POSITION = [...ENTRY_FEATURES.keys()].indexOf('lease');
 
 export function newSecret(): string {
@@ -42,8 +45,9 @@ export function readMark(text: string): LeaseMark | undefined {
 }
 
 /** Until when somebody has a lease on the entry; 0: nobody. */
-export function leasedUntil({ lease }: Pick<EntryReader, 'lease'>): number {
-  return readMark(lease)?.untilMs ?? 0;
+export function leasedUntil({ lease }: Pick<EntryReader, 'lease'>, nowMs: number): number {
+  const untilMs = readMark(lease)?.untilMs ?? 0;
+  return untilMs - nowMs > AHEAD_MS_MAX ? 0 : untilMs;
 }
 
 export function tokenText({ version, secret }: LeaseToken): string {

@@ -32,6 +32,15 @@ export function throughStatus({ source, isStored, isJoined, error }: Through, fo
 /** Why an origin is asked: nothing is held, it is too old, or the cache is switched off. */
 export type Forward = 'miss' | 'stale' | 'bypass';
 
+/** Of a hit in shared memory that is fresh for so long. */
+export function hitStatus(seconds: number): string {
+  return `headrace; hit; ttl=${seconds}; detail=L1`;
+}
+
+export function secondsLeft(expiresAtMs: number, nowMs: number): number {
+  return Math.floor((expiresAtMs - nowMs) / 1000);
+}
+
 export class CacheStatus {
   readonly miss = 'headrace; fwd=miss; detail=L3';
   readonly failed = 'headrace; fwd=miss; detail=unavailable';
@@ -41,10 +50,10 @@ export class CacheStatus {
 
   /** From shared memory. The text is kept: neighbouring hits often have the same second. */
   hit(expiresAtMs: number, nowMs: number): string {
-    const seconds = Math.floor((expiresAtMs - nowMs) / 1000);
+    const seconds = secondsLeft(expiresAtMs, nowMs);
     if (seconds !== this.#seconds) {
       this.#seconds = seconds;
-      this.#hit = `headrace; hit; ttl=${seconds}; detail=L1`;
+      this.#hit = hitStatus(seconds);
     }
     return this.#hit;
   }

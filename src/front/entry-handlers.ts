@@ -199,7 +199,7 @@ class EntryHandlers {
     if (!isNone && freshnessOf(entry, nowMs) !== 'old') return undefined;
     const missing = source === 'L1' ? MISS_L1 : this.#status.miss;
     if (isTombstone) return { status: missing, forward: 'miss', leasedUntilMs: 0, over: null };
-    const leasedUntilMs = leasedUntil(entry);
+    const leasedUntilMs = leasedUntil(entry, nowMs);
     const over = isUnreadable ? entry.version : null;
     if (isNone || entry.isVacant) return { status: missing, forward: 'miss', leasedUntilMs, over };
     return { status: source === 'L1' ? OLD_L1 : OLD_BELOW, forward: 'stale', leasedUntilMs, over };
@@ -225,7 +225,7 @@ class EntryHandlers {
   /** To be made anew by one of those who are served it: while it is stale, and now and then before. */
   #isDue(nowMs: number): boolean {
     const isDue = nowMs >= this.#entry.freshUntil || isDueEarly(this.#entry, nowMs, Math.random());
-    return isDue && leasedUntil(this.#entry) <= nowMs;
+    return isDue && leasedUntil(this.#entry, nowMs) <= nowMs;
   }
 
   #statusOf(source: Source, nowMs: number): string {

@@ -119,7 +119,7 @@ export class EntryMisses {
 
   /** Answers with an entry that is due to be made anew, and with the lease if nobody has it. */
   refresh(exchange: Exchange, asked: Asked, served: Served, version: Version): void {
-    const { leasesOf, lease, serveDue } = this.#options;
+    const { leasesOf, lease, serveDue, answerError } = this.#options;
     const leases = exchange.method === 'HEAD' ? undefined : leasesOf(asked.cache);
     if (lease === undefined)
       return serveDue(exchange, asked, { ...served, token: leases?.refresh(asked.id) });
@@ -135,12 +135,13 @@ export class EntryMisses {
         const token = given && leases.grantRefresh(turn, given);
         leases.pass(turn);
         serveDue(kept, asked, { ...served, record, token });
-      });
+      })
+      .catch(error => answerError(kept, error));
   }
 
   async #run(miss: Miss, isLackKnown: boolean): Promise<void> {
     let step = await this.#begin(miss, isLackKnown);
-    for (let known = isLackKnown; ; known = false) {
+    for (let round = 0, known = isLackKnown; ; round++, known = false) {
       switch (step.kind) {
         case 'turn':
           if (await this.#take(miss, step.turn, known)) return;
@@ -148,6 +149,8 @@ export class EntryMisses {
           break;
         case 'again':
           if (this.#serveMade(miss)) return;
+          // Written or deleted each time that it was looked for.
+          if (round >= VOID_ROUNDS_MAX && this.#options.now() >= miss.untilMs) return this.#missing(miss);
           step = await this.#begin(miss, false);
           break;
         case 'found':
@@ -293,6 +296,8 @@ const STATUS = new CacheStatus();
 const ABSENT: Lack = { status: STATUS.miss, forward: 'miss', leasedUntilMs: 0, over: null };
 /** So often the store may have changed between a look and the lease. */
 const ROUNDS_MAX = 3;
+/** So many steps are gone in vain by who does not wait. */
+const VOID_ROUNDS_MAX = 8;
 
 export const LEASE_HEADER = 'headrace-lease';
 

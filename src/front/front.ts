@@ -11,6 +11,13 @@ import type { Problem } from '../base/errors.js';
 /** Name, value, name, value, …; names in lower case, values ASCII without line breaks. */
 export type Headers = readonly string[];
 
+/** The same, ready to be sent again and again, for a front that can send them as they are. */
+export interface ReadyHeaders {
+  readonly pairs: Headers;
+  /** All behind `content-type: `, which is the first. */
+  readonly bytes: ArrayBuffer;
+}
+
 export type Body = Uint8Array | string;
 
 export interface Exchange {
@@ -45,7 +52,7 @@ export interface Exchange {
   streamBody(sink: BodySink): BodySource;
 
   /** Answers. `content-length` and `date` are added here; a HEAD's body is measured, not sent. */
-  respond(status: number, headers: Headers, body: Body): void;
+  respond(status: number, headers: Headers | ReadyHeaders, body: Body): void;
 
   /** Answers with `application/problem+json`; `headers` are added (`allow`, `retry-after`, `cache-status`). */
   fail(problem: Problem, headers?: Headers): void;

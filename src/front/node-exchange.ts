@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assert } from '../base/assert.js';
 import type { Problem } from '../base/errors.js';
 import { readWhole } from './body-buffer.js';
-import type { Body, BodySink, BodySource, Exchange, FrontLimits, Headers } from './front.js';
+import type { Body, BodySink, BodySource, Exchange, FrontLimits, Headers, ReadyHeaders } from './front.js';
 import { answerProblem, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
 
 /** `http://host` before the path, as a client sends it to a proxy. */
@@ -130,14 +130,14 @@ export class NodeExchange implements Exchange {
     return { pause: () => this.#pause(), resume: () => this.#resume() };
   }
 
-  respond(status: number, headers: Headers, body: Body): void {
+  respond(status: number, headers: Headers | ReadyHeaders, body: Body): void {
     if (this.#state !== 'open') return;
     // Whatever of the body is still to come is read past, so that the next request can be found.
     this.#resume();
     this.#state = 'answered';
     this.#sink = undefined;
     try {
-      this.#write(status, headers, body);
+      this.#write(status, 'pairs' in headers ? headers.pairs : headers, body);
     } catch (error) {
       // A header or body of a wrong type. The answer is cut, so nothing sane can follow on this connection.
       this.#front.onError(error);

@@ -13,8 +13,9 @@ import { RecordReader } from '../views/record-reader.js';
 import type { View } from '../views/schema.js';
 import type { Selection } from '../views/selection.js';
 import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED } from './cache-status.js';
-import type { Exchange } from './front.js';
+import { CacheStatus, FORWARDED, hitStatus, secondsLeft } from './cache-status.js';
+import type { Exchange, Headers, ReadyHeaders } from './front.js';
+import { HitHeaders } from './hit-headers.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';
@@ -46,8 +47,8 @@ class RecordHandlers {
   readonly #json = new JsonWriter();
   readonly #status = new CacheStatus();
   readonly #prefixes: Prefixes;
-  /** Used for every hit: the front has taken it when `respond` returns. */
-  readonly #headers: string[] = ['content-type', '', 'cache-status', ''];
+  /** Used for every hit: the front has taken them when `respond` returns. */
+  readonly #hitHeaders = { json: new HitHeaders(JSON_TYPE), flatbuffers: new HitHeaders(FLATBUFFERS_TYPE) };
 
   constructor({ store, bodyBytesMax, answerError }: RecordHandlerOptions) {
     this.#store = store;
@@ -66,10 +67,11 @@ class RecordHandlers {
     if (timing !== TIMING_OFF) timing.lap('l1');
     if (length < 0) return this.#readBelow(exchange, { view, id, media, selection, timing });
     const record = this.#prefixes.of(length);
-    const status = this.#status.hit(recordExpiresAt(record), nowMs);
+    const seconds = secondsLeft(recordExpiresAt(record), nowMs);
     if (length === RECORD_BYTES_MIN && this.#isTombstone(record))
-      return answerMissing(exchange, view, id, status);
-    this.#answer(exchange, media, selection, id, record, status, timing);
+      return answerMissing(exchange, view, id, hitStatus(seconds));
+    const headers = this.#hitHeaders[media].of(seconds);
+    this.#answer(exchange, media, selection, id, record, headers, timing);
   }
 
   #readBelow(exchange: Exchange, asked: Asked): void {
@@ -80,7 +82,7 @@ class RecordHandlers {
       .then(record => {
         if (timing !== TIMING_OFF) timing.lap('l3');
         if (record === undefined) answerMissing(kept, view, id, this.#status.miss);
-        else this.#answer(kept, media, selection, id, record, this.#status.miss, timing);
+        else this.#answer(kept, media, selection, id, record, missHeaders(media, this.#status.miss), timing);
       })
       .catch(error => this.#answerError(kept, error, ['cache-status', this.#status.failed]));
   }
@@ -97,7 +99,7 @@ class RecordHandlers {
     selection: Selection,
     id: string,
     record: Uint8Array,
-    status: string,
+    headers: Headers | ReadyHeaders,
     timing: Timing,
   ): void {
     let body = record;
@@ -105,12 +107,10 @@ class RecordHandlers {
       this.#record.reset(record);
       body = recordJson(this.#json, selection, id, this.#record);
     }
-    const headers = this.#headers;
-    headers[1] = media === 'json' ? JSON_TYPE : FLATBUFFERS_TYPE;
-    headers[3] = status;
     if (timing === TIMING_OFF) return exchange.respond(200, headers, body);
     timing.lap('encode');
-    exchange.respond(200, [...headers, 'server-timing', timing.header()], body);
+    const pairs = 'pairs' in headers ? headers.pairs : headers;
+    exchange.respond(200, [...pairs, 'server-timing', timing.header()], body);
   }
 
   write(exchange: Exchange, view: View, id: string): void {
@@ -140,6 +140,10 @@ interface Asked {
   readonly media: Media;
   readonly selection: Selection;
   readonly timing: Timing;
+}
+
+function missHeaders(media: Media, status: string): Headers {
+  return ['content-type', media === 'json' ? JSON_TYPE : FLATBUFFERS_TYPE, 'cache-status', status];
 }
 
 function answerMissing(exchange: Exchange, view: View, id: string, status: string): void {

@@ -42,9 +42,14 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
 
   const { onCache, onEmbedding } = cacheRoutesOf(handlers, cacheNamed);
 
+  /** The view named last is mostly the next one too: its name need not be cut out of the path and hashed again. */
+  let lastName = '';
+
   function onView(exchange: Exchange, path: string): void {
-    const slash = path.indexOf('/', PREFIX.length);
-    const name = decode(slash < 0 ? path.slice(PREFIX.length) : path.slice(PREFIX.length, slash));
+    const lastSlash = PREFIX.length + lastName.length;
+    const isLast = lastName !== '' && path[lastSlash] === '/' && path.startsWith(lastName, PREFIX.length);
+    const slash = isLast ? lastSlash : path.indexOf('/', PREFIX.length);
+    const name = isLast ? lastName : decode(path.slice(PREFIX.length, slash < 0 ? undefined : slash));
     if (slash < 0) {
       const handler = handlerOf(handlers.view, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.view);
@@ -52,6 +57,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
       return handler(exchange, name);
     }
     const view = viewNamed(name);
+    if (view !== undefined) lastName = view.name;
     if (path.startsWith('records/', slash + 1)) {
       const handler = handlerOf(handlers.record, exchange.method);
       if (handler === undefined) return refuse(exchange, methods.record);

@@ -8,13 +8,22 @@ const KEPT_MAX = 64;
 
 export class Selections {
   readonly #kept = new Map<View, Map<string, Selection>>();
+  /** The last one of all features: mostly the next one too. */
+  #whole: Selection | undefined;
+  #wholeOf: View | undefined;
 
   /**
    * The selection that a record's query asks for, `features=a,b`; all features when it is empty.
    * @throws HeadraceError `bad-query`.
    */
   forQuery(view: View, query: string): Selection {
-    return this.#find(view, query, () => selectFeatures(view, featuresOf(query), 'bad-query'));
+    if (query !== '')
+      return this.#find(view, query, () => selectFeatures(view, featuresOf(query), 'bad-query'));
+    if (this.#whole === undefined || this.#wholeOf !== view) {
+      this.#whole = this.#find(view, '', () => selectFeatures(view, undefined, 'bad-query'));
+      this.#wholeOf = view;
+    }
+    return this.#whole;
   }
 
   /** The selection of these features in this order; one may come twice. */

@@ -2,6 +2,11 @@
 
 export type UwsBytes = string | ArrayBuffer | Uint8Array;
 
+/** A header's name as it is taken in fastest: bytes take two thirds of the time of a string. */
+export function nameBytes(name: string): ArrayBuffer {
+  return new TextEncoder().encode(name).buffer;
+}
+
 /** Unusable after the answer is complete or `onAborted` was called: every method then throws. */
 export interface UwsResponse {
   writeStatus(status: UwsBytes): this;
@@ -28,7 +33,7 @@ export interface UwsRequest {
   getCaseSensitiveMethod(): string;
   getUrl(): string;
   getQuery(): string | undefined;
-  getHeader(lowerCaseName: string): string;
+  getHeader(lowerCaseName: UwsBytes): string;
   forEach(callback: (name: string, value: string) => void): void;
 }
 
@@ -37,6 +42,7 @@ export interface UwsListenSocket {
 }
 
 export interface UwsApp {
+  get(pattern: string, handler: (res: UwsResponse, req: UwsRequest) => void): this;
   any(pattern: string, handler: (res: UwsResponse, req: UwsRequest) => void): this;
   /** Called with 1 when a connection opened and with -1 when it closed. */
   filter(callback: (res: UwsResponse, change: number) => void): this;

@@ -14,14 +14,16 @@
 import { assert } from '../base/assert.js';
 import type { Problem } from '../base/errors.js';
 import { readWhole } from './body-buffer.js';
-import type { Body, BodySink, BodySource, Exchange, Headers } from './front.js';
+import type { Body, BodySink, BodySource, Exchange, Headers, ReadyHeaders } from './front.js';
 import { HeldChunks } from './held-chunks.js';
 import { answerProblem, BODY_HELD_UP, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
 import { statusLine } from './status-line.js';
-import type { UwsRequest, UwsResponse } from './uws-api.js';
+import { nameBytes, type UwsRequest, type UwsResponse } from './uws-api.js';
 
 /** Answers above this are counted as pending until the socket has taken them; smaller ones fit any send buffer. */
 const LARGE_BYTES = 32_768;
+
+const CONTENT_TYPE = nameBytes('content-type');
 
 enum State {
   Open,
@@ -64,8 +66,8 @@ export class UwsExchange implements Exchange {
     return this.#state === State.Aborted;
   }
 
-  begin(res: UwsResponse, req: UwsRequest): void {
-    this.method = req.getCaseSensitiveMethod();
+  begin(res: UwsResponse, req: UwsRequest, method: string): void {
+    this.method = method;
     this.path = req.getUrl();
     this.query = req.getQuery() ?? '';
     this.#res = res;
@@ -134,7 +136,7 @@ export class UwsExchange implements Exchange {
     return { pause: () => this.#pause(), resume: () => this.#resume() };
   }
 
-  respond(status: number, headers: Headers, body: Body): void {
+  respond(status: number, headers: Headers | ReadyHeaders, body: Body): void {
     const res = this.#res;
     if (this.#state !== State.Open || res === undefined) return;
     // Whatever of the body is still to come is read past, so that the next request can be found.
@@ -154,7 +156,7 @@ export class UwsExchange implements Exchange {
     answerProblem(this, problem, headers, this.#front.cacheStatus);
   }
 
-  #answer(res: UwsResponse, status: number, headers: Headers, body: Body): void {
+  #answer(res: UwsResponse, status: number, headers: Headers | ReadyHeaders, body: Body): void {
     try {
       if (this.#write(res, status, headers, body)) this.#front.pending -= 1;
     } catch (error) {
@@ -166,9 +168,10 @@ export class UwsExchange implements Exchange {
   }
 
   /** True when the answer is with the socket, false when `#writeLarge` goes on. */
-  #write(res: UwsResponse, status: number, headers: Headers, body: Body): boolean {
+  #write(res: UwsResponse, status: number, headers: Headers | ReadyHeaders, body: Body): boolean {
     if (status !== 200) res.writeStatus(statusLine(status));
-    for (let at = 0; at + 1 < headers.length; at += 2) res.writeHeader(headers[at]!, headers[at + 1]!);
+    if ('bytes' in headers) res.writeHeader(CONTENT_TYPE, headers.bytes);
+    else for (let at = 0; at + 1 < headers.length; at += 2) res.writeHeader(headers[at]!, headers[at + 1]!);
     const closing = this.#closing || this.#front.draining;
     const bodiless = status === 204 || status === 304;
     if (bodiless || this.method === 'HEAD') {

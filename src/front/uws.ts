@@ -14,8 +14,18 @@
 import { createServer } from 'node:net';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
 import { BAD_FRAMING, BAD_TARGET, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
-import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse } from './uws-api.js';
+import {
+  nameBytes,
+  type UwsApp,
+  type UwsListenSocket,
+  type UwsModule,
+  type UwsRequest,
+  type UwsResponse,
+} from './uws-api.js';
 import { UwsExchange, type UwsFrontState } from './uws-exchange.js';
+
+const CONTENT_LENGTH = nameBytes('content-length');
+const TRANSFER_ENCODING = nameBytes('transfer-encoding');
 
 /** Bytes that are not UTF-8 would all be read as U+FFFD, so that different ids became one. */
 const NOT_ASCII = /[^\0-\x7f]/;
@@ -65,7 +75,9 @@ class UwsFront implements Front, UwsFrontState {
     this.#app = uws
       .App()
       .filter((res, change) => this.#count(res, change))
-      .any('/*', (res, req) => this.#serve(res, req));
+      // The method of most requests need not be asked for.
+      .get('/*', (res, req) => this.#serve(res, req, 'GET'))
+      .any('/*', (res, req) => this.#serve(res, req, req.getCaseSensitiveMethod()));
   }
 
   get port(): number {
@@ -101,9 +113,9 @@ class UwsFront implements Front, UwsFrontState {
     if (change > 0 && this.#connections > this.#limits.connectionsMax) res.close();
   }
 
-  #serve(res: UwsResponse, req: UwsRequest): void {
+  #serve(res: UwsResponse, req: UwsRequest, method: string): void {
     const exchange = this.#exchange;
-    exchange.begin(res, req);
+    exchange.begin(res, req, method);
     try {
       const { pathBytesMax } = this.#limits;
       if (!isFramedPlainly(exchange.method, req)) exchange.refuse(BAD_FRAMING);
@@ -130,7 +142,7 @@ function isAscii(text: string): boolean {
  */
 function isFramedPlainly(method: string, req: UwsRequest): boolean {
   const bodyExpected = method !== 'GET' && method !== 'HEAD';
-  if (!bodyExpected && req.getHeader('content-length') === '' && req.getHeader('transfer-encoding') === '') {
+  if (!bodyExpected && req.getHeader(CONTENT_LENGTH) === '' && req.getHeader(TRANSFER_ENCODING) === '') {
     return true;
   }
   let framings = 0;

@@ -95,10 +95,13 @@ export class Lane {
     this.#opened((await thread.started) as LaneReply);
   }
 
-  /** @throws HeadraceError `overloaded`, `unavailable` or `deadline` at once, before anything was taken. */
-  admit(bytes: number, deadlineMs: number, isBounded: boolean): void {
+  /**
+   * @param share of the lane's bounds, up to which it is taken.
+   * @throws HeadraceError `overloaded`, `unavailable` or `deadline` at once, before anything was taken.
+   */
+  admit(bytes: number, deadlineMs: number, share: number): void {
     const { opsMax, bytesMax, clock, lane } = this.#options;
-    if (isBounded && (this.#ops >= opsMax || this.#bytes + bytes > bytesMax)) {
+    if (this.#ops >= opsMax * share || this.#bytes + bytes > bytesMax * share) {
       this.refused++;
       throw new HeadraceError('overloaded', `lane ${lane} has as much to do as it may take; try again later`);
     }

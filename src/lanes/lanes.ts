@@ -43,14 +43,15 @@ export const LANE_LIMITS = {
   controlDeadlineMs: 60_000,
 } as const;
 
-/** The others are few, and go past the bounds. */
-const BOUNDED: ReadonlySet<ControlTask['kind']> = new Set([
-  'invalidate',
-  'erase',
-  'stats',
-  'read-through',
-  'refresh',
-  'score',
+/** Up to which share of its bounds a lane takes them; the others are few, and go past. */
+const SHARES: ReadonlyMap<ControlTask['kind'], number> = new Map([
+  ['invalidate', 1],
+  ['erase', 1],
+  ['stats', 1],
+  // While an origin hangs, the rest is for those who do not wait for it.
+  ['read-through', 0.5],
+  ['refresh', 0.5],
+  ['score', 1],
 ]);
 
 /** What a lane has of a cache that has an origin. */
@@ -351,8 +352,8 @@ export class Lanes {
 
   async #control(lane: number, task: ControlTask, deadlineMs: number, bytes = 0): Promise<ControlReply> {
     // A change of a view goes past the bounds: there is one at a time, and half of one must not be refused.
-    const isBounded = BOUNDED.has(task.kind);
-    const call = this.#begin<ControlTask, ControlReply>(lane, task, bytes, deadlineMs, isBounded);
+    const share = SHARES.get(task.kind) ?? Number.POSITIVE_INFINITY;
+    const call = this.#begin<ControlTask, ControlReply>(lane, task, bytes, deadlineMs, share);
     this.#lane(lane).control(call);
     return call.answer;
   }
@@ -374,10 +375,10 @@ export class Lanes {
     request: Request,
     bytes: number,
     deadlineMs: number,
-    isBounded = true,
+    share = 1,
   ): Call<Request, Answer> {
     if (this.#isDraining) throw new HeadraceError('draining', 'the server is shutting down');
-    this.#lane(lane).admit(bytes, deadlineMs, isBounded);
+    this.#lane(lane).admit(bytes, deadlineMs, share);
     const call = new Call<Request, Answer>(request, bytes, deadlineMs, done => this.#deadlines.delete(done));
     this.#deadlines.add(call);
     return call;

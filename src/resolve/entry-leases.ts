@@ -109,7 +109,7 @@ export class EntryLeases {
     const entry = this.#entry;
     entry.reset(held);
     if (entry.isTombstone || isHidden(lane, id, held)) return over === null;
-    if (leasedUntil(entry) > nowMs && lane.fences?.isBeforeTags(held) !== true) return false;
+    if (leasedUntil(entry, nowMs) > nowMs && lane.fences?.isBeforeTags(held) !== true) return false;
     if (over !== null) return over === this.#parts.inspector.version(held);
     return entry.isAbsent || freshnessOf(entry, nowMs) === 'old';
   }

@@ -21,6 +21,8 @@ export interface EraserParts {
   readonly writes: RecordWriter;
   readonly inspector: RecordInspector;
   readonly clock: Clock;
+  /** Views of caches that have an origin, by name: what it is being asked for just now must go as well. */
+  readonly origins: { has(viewName: string): boolean };
   /** Lets other work of the thread go first. */
   readonly pause: () => Promise<void>;
 }
@@ -54,16 +56,19 @@ export class Eraser {
   }
 
   async #step(viewUid: number, ids: readonly string[], deadlineMs: number): Promise<number> {
-    const { record, writes } = this.#parts;
+    const { record, writes, views, origins } = this.#parts;
     const keys = ids.map(id => storageKey(viewUid, id));
     const values = await record.getMany(keys, deadlineMs, 'primary');
-    const meant = ids.filter((_, index) => this.#isThere(keys[index] as Uint8Array, values[index]));
+    const there = ids.map((_, index) => this.#isThere(keys[index] as Uint8Array, values[index]));
+    // A server may be about to store what it has asked an origin for: only a deletion is newer than that.
+    const isReadThrough = origins.has(views.get(viewUid).view.name);
+    const meant = isReadThrough ? ids : ids.filter((_, index) => there[index]);
     const ops = meant.map((id): RemoveOp => ({ kind: 'remove', viewUid, id, deadlineMs }));
     if (ops.length === 0) return 0;
     for (const result of await writes.write(ops, NO_BODIES)) {
       if (result.kind === 'failed') throw errorOf(result.failure);
     }
-    return ids.filter((id, index) => meant.includes(id) && !this.#isVacant(values[index])).length;
+    return ids.filter((_, index) => there[index] && !this.#isVacant(values[index])).length;
   }
 
   /** Only a lease, which goes but is no entry. */

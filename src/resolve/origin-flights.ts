@@ -3,6 +3,8 @@
  *
  * A change of the key makes its flight void, which is exact and costs nobody else: what the flight brings is answered to
  * those who wait for it, since they asked before the change, and is not kept; who asks after the change begins another.
+ *
+ * Bounded for each cache by itself, so that an origin that hangs keeps no other from being asked.
  */
 import type { Clock } from '../base/clock.js';
 import { keyName } from './coherence.js';
@@ -27,18 +29,19 @@ export class OriginFlight<T> {
 
 export class OriginFlights<T> {
   readonly #flights = new Map<string, OriginFlight<T>>();
-  /** Those that nobody joins. */
-  #alone = 0;
+  /** By view, all that have not ended, also those that nobody joins any more. */
+  readonly #underWay = new Map<number, number>();
   readonly #flightsMax: number;
   readonly #clock: Clock;
 
-  constructor(flightsMax: number, clock: Clock) {
-    this.#flightsMax = flightsMax;
+  /** @param caches that have an origin, and an equal share each. */
+  constructor(flightsMax: number, clock: Clock, caches = 1) {
+    this.#flightsMax = Math.ceil(flightsMax / Math.max(1, caches));
     this.#clock = clock;
   }
 
-  get isFull(): boolean {
-    return this.#flights.size + this.#alone >= this.#flightsMax;
+  isFull(viewUid: number): boolean {
+    return (this.#underWay.get(viewUid) ?? 0) >= this.#flightsMax;
   }
 
   join(viewUid: number, id: string): OriginFlight<T> | undefined {
@@ -48,7 +51,7 @@ export class OriginFlights<T> {
   /** @param ask must not reject. */
   begin(viewUid: number, id: string, ask: (flight: OriginFlight<T>) => Promise<T>): OriginFlight<T> {
     const name = keyName(viewUid, id);
-    const flight = new OriginFlight(this.#clock.now(), ask);
+    const flight = this.beginAlone(viewUid, ask);
     this.#flights.set(name, flight);
     void flight.answer.then(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name);
@@ -57,13 +60,17 @@ export class OriginFlights<T> {
   }
 
   /** One that nobody joins, nor makes void: what it brings is not kept. */
-  beginAlone(ask: (flight: OriginFlight<T>) => Promise<T>): OriginFlight<T> {
+  beginAlone(viewUid: number, ask: (flight: OriginFlight<T>) => Promise<T>): OriginFlight<T> {
     const flight = new OriginFlight(this.#clock.now(), ask);
-    this.#alone++;
-    void flight.answer.then(() => {
-      this.#alone--;
-    });
+    this.#count(viewUid, 1);
+    void flight.answer.then(() => this.#count(viewUid, -1));
     return flight;
+  }
+
+  #count(viewUid: number, change: 1 | -1): void {
+    const count = (this.#underWay.get(viewUid) ?? 0) + change;
+    if (count === 0) this.#underWay.delete(viewUid);
+    else this.#underWay.set(viewUid, count);
   }
 
   /** The key was changed, here or elsewhere. */

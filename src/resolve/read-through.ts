@@ -123,7 +123,7 @@ export class ReadThrough {
   refresh({ viewUid, id }: RecordKey): void {
     const { views, flights } = this.#parts;
     const lane = views.find(viewUid);
-    if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull) return;
+    if (lane === undefined || this.#refreshing >= REFRESHES_MAX || flights.isFull(viewUid)) return;
     if (flights.join(viewUid, id) !== undefined) return;
     const cache = this.#cacheOf(lane);
     this.#refreshing++;
@@ -143,7 +143,7 @@ export class ReadThrough {
     const { flights, clock } = this.#parts;
     const { counters } = ask.cache;
     const joined = ask.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
-    if (joined === undefined && flights.isFull) return failed(TOO_MANY);
+    if (joined === undefined && flights.isFull(ask.lane.view.uid)) return failed(TOO_MANY);
     const flight = joined ?? this.#begin(ask);
     const outcome = await this.#wait(flight, deadlineMs);
     const isJoined = joined !== undefined;
@@ -177,7 +177,8 @@ export class ReadThrough {
       this.#find(ask, flight).catch(
         (error): Outcome => ({ kind: 'failed', error: errorOf(failureOf(error)) }),
       );
-    return ask.enabled ? flights.begin(ask.lane.view.uid, ask.id, find) : flights.beginAlone(find);
+    const { uid } = ask.lane.view;
+    return ask.enabled ? flights.begin(uid, ask.id, find) : flights.beginAlone(uid, find);
   }
 
   async #find(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
@@ -264,7 +265,10 @@ const LATE = new HeadraceError(
   'deadline',
   'the deadline passed before the origin answered; what it answers later is kept',
 );
-const TOO_MANY = new HeadraceError('overloaded', 'too many keys are being asked of origins; try again later');
+const TOO_MANY = new HeadraceError(
+  'overloaded',
+  'too many keys of the cache are being asked for; try again later',
+);
 const TOO_MUCH = failed(
   new HeadraceError('too-many-ids', `the entries have more than ${REPLY_BYTES_MAX} bytes: ask for fewer`),
 );

@@ -138,7 +138,7 @@ export class StoreWalk {
     if (!fences.isBeforeTags(value)) return false;
     // Which tags it will have once it is made anew, nobody knows: the lease on it is void.
     this.#entry.reset(value);
-    return leasedUntil(this.#entry) > nowMs;
+    return leasedUntil(this.#entry, nowMs) > nowMs;
   }
 
   async #delete({ uid, slot }: LaneView['view'], writes: readonly TierWrite[]): Promise<void> {

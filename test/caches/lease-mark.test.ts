@@ -9,12 +9,14 @@ import { EARLY_MS_MAX, freshnessOf, isDueEarly } from '../../src/caches/freshnes
 import {
   fillMarked,
   isSameSecret,
+  leasedUntil,
   markText,
   newSecret,
   readMark,
   readToken,
   tokenText,
 } from '../../src/caches/lease-mark.js';
+import { LEASE_LIMITS } from '../../src/caches/lease-room.js';
 import { RecordEncoder } from '../../src/views/record-codec.js';
 import { RecordDraft } from '../../src/views/record-draft.js';
 import { RecordReader } from '../../src/views/record-reader.js';
@@ -64,6 +66,18 @@ describe('a lease in the store', () => {
         expect(readToken(text)).toBeUndefined();
       }),
     );
+  });
+
+  it('lasts until its time is over, and is none when that is later than any lease may last', () => {
+    const untilAt = (untilMs: number, nowMs: number) =>
+      leasedUntil({ lease: markText({ untilMs, secret: newSecret() }) }, nowMs);
+    const { leaseMsMax } = LEASE_LIMITS;
+    expect([untilAt(5_000, 1_000), untilAt(5_000, 9_000), leasedUntil({ lease: '' }, 0)]).toEqual([
+      5_000, 5_000, 0,
+    ]);
+    // Of a clock that is a little ahead.
+    expect(untilAt(1_001 + leaseMsMax, 1_000)).toBe(1_001 + leaseMsMax);
+    expect(untilAt(1_001 + 2 * leaseMsMax, 1_000)).toBe(0);
   });
 
   it('has a secret of its own each time', () => {

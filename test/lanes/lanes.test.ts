@@ -191,6 +191,24 @@ describe('the bounds of a lane', () => {
     expect(f.lanes.stats().lanes[0]).toMatchObject({ ops: 0, bytes: 0, refused: 16 });
   });
 
+  it('leave half of it to those who do not wait for an origin', async () => {
+    const f = await open({ count: 1, opsMax: 4 });
+    const view = await f.declare();
+    const ask = () =>
+      f.lanes
+        .readThrough(0, { viewUid: 99, ids: ['a'], enabled: true, deadlineMs: soon() })
+        .then(() => 'answered', errorCode);
+    const stuck = [f.lanes.read(0, view, ['!never'], Date.now() + 30)];
+    expect(await ask()).toBe('view-not-found');
+    stuck.push(f.lanes.read(0, view, ['!never'], Date.now() + 30));
+    expect([await ask(), await f.lanes.refresh(0, view, 'a', soon()).catch(errorCode)]).toEqual([
+      ...['overloaded', 'overloaded'],
+    ]);
+    await f.write(view, 'a', 3);
+    expect(await f.read(view, 'a')).toBe(3);
+    await Promise.allSettled(stuck);
+  });
+
   it('do not stop a view from being dropped halfway, on disk but not in every lane', async () => {
     const f = await open({ opsMax: 1 });
     const view = await f.declare();

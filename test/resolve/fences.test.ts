@@ -221,6 +221,18 @@ it('are in effect before anything is erased, and retired when nothing is left', 
   expect([await server.read('k10'), await server.read('k11')]).toEqual([undefined, 11]);
 });
 
+it('leave in memory what they do not hide, also where the store is walked through sooner than memory', async () => {
+  const server = await open();
+  for (let n = 0; n < 2_000; n++) await server.put(`k${n}`, n, []);
+  const store = [...server.store.kept];
+  server.store.kept.clear();
+  for (const [key, kept] of store.slice(0, 20)) server.store.kept.set(key, kept);
+  const known = server.cache.kept.size;
+  await server.invalidate({ kind: 'prefix', prefix: 'k1' });
+  await server.settle();
+  expect([server.view.fences, known, server.cache.kept.size]).toEqual([[], 2_000, 2_000 - 1_111]);
+});
+
 it('each hide only what was there before them', async () => {
   const server = await open();
   for (const id of ['a', 'b', 'c']) await server.put(id, 0, [id]);

@@ -169,6 +169,25 @@ describe('an entry that is asked for by way of the origin', () => {
     expect(calls).toBe(100);
   });
 
+  it('of one cache keeps those of another from nothing, also when its questions are void', async () => {
+    const flights = new OriginFlights<number>(4, new ManualClock(), 2);
+    let release = () => {};
+    const held = new Promise<number>(resolve => {
+      release = () => resolve(1);
+    });
+    const waiting = [
+      flights.begin(1, 'a', () => held),
+      flights.beginAlone(1, () => held),
+      flights.begin(2, 'a', () => held),
+    ];
+    flights.forget('1/a');
+    expect([flights.join(1, 'a'), flights.isFull(1), flights.isFull(2)]).toEqual([undefined, true, false]);
+    release();
+    await Promise.all(waiting.map(({ answer }) => answer));
+    await nextTurn();
+    expect([flights.isFull(1), flights.join(2, 'a')]).toEqual([false, undefined]);
+  });
+
   it('is old only as long as it may be when the origin fails', async () => {
     let isWell = true;
     const { ask, clock, counters } = lane(

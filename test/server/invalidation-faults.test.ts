@@ -169,7 +169,8 @@ describeWithRedis('invalidations of two servers on one Redis', () => {
     expect(scored.json()).toMatchObject({ matches: [], missing: [], unavailable: ['k'] });
     const { figures } = (await api.get('/v1/caches/vectors')).json() as { figures: unknown };
     const scoring = { questions: 1, scored: 0, missing: 0, unavailable: 1, malformed: 0 };
-    expect(figures).toEqual({ scoring });
+    const leases = { held: 0, waiting: 0, granted: 0, refused: 0, expired: 0, crowded: 0 };
+    expect(figures).toEqual({ leases, scoring });
     expectProblem(await api.post('/v1/caches/fresh/invalidate', { all: true }), 503, 'unavailable');
     redis.resume();
     await eventually(async () => (await api.get(`${path}/k`)).status === 404, 'the cache is known', 30_000);

@@ -99,10 +99,10 @@ export class LeaseClient {
 export const LEASE_MS = 1_500;
 export const SHORT = 'plans';
 
-/** The environment of a server that gives such leases. */
-export function leaseEnvironment(): Readonly<Record<string, string>> {
+/** The environment of a server that gives such leases. @param more caches of its own. */
+export function leaseEnvironment(more: Readonly<Record<string, unknown>> = {}): Record<string, string> {
   const path = join(makeDataDir(), 'headrace.json');
-  writeFileSync(path, JSON.stringify({ caches: { [SHORT]: { leaseTime: `${LEASE_MS}ms` } } }));
+  writeFileSync(path, JSON.stringify({ caches: { [SHORT]: { leaseTime: `${LEASE_MS}ms` }, ...more } }));
   return { HEADRACE_LEASE_TIME: '5m', HEADRACE_CONFIG_FILE: path };
 }
 

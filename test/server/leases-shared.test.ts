@@ -19,11 +19,12 @@ describeWithRedis('leases of two servers on one Redis', () => {
   const clients = (cache?: string) =>
     instances.map(({ api }) => new LeaseClient(api, cache)) as [LeaseClient, LeaseClient];
 
-  const open = async (): Promise<Instance> => {
+  /** @param dimensions of the vectors that this one knows; the other's are of another format to it. */
+  const open = async (dimensions: number): Promise<Instance> => {
     const env = {
       HEADRACE_REDIS_URL: redis.url,
       HEADRACE_REDIS_TIMEOUT: '2s',
-      ...leaseEnvironment(),
+      ...leaseEnvironment({ vectors: { embedding: { dimensions } } }),
     };
     const server = await startServerProcess({ env });
     return { server, api: new ApiClient(server.port, 64) };
@@ -31,7 +32,7 @@ describeWithRedis('leases of two servers on one Redis', () => {
 
   beforeAll(async () => {
     redis = await RedisServer.start(['--appendonly', 'yes']);
-    instances = await Promise.all([open(), open()]);
+    instances = await Promise.all([open(2), open(3)]);
     const tellings = ({ log }: ServerProcess) =>
       log.filter(({ msg }) => msg === 'redis tells of changes').length;
     await eventually(
@@ -179,6 +180,31 @@ describeWithRedis('leases of two servers on one Redis', () => {
     await two.fill(key, 'fresh', tokens[0] ?? '');
     await eventually(async () => (await one.read(key)).text === 'fresh', 'both have it');
     expect(await two.read(key)).toMatchObject({ text: 'fresh', lease: undefined });
+  });
+
+  test('go with an entry of another format, which is replaced as long as it is the same', async () => {
+    const [one, two] = clients('vectors');
+    const json = { 'content-type': 'application/json' };
+    const put = async (client: LeaseClient, key: string, vector: string, lease = '') =>
+      (await client.put(key, vector, lease, json)).status;
+    const key = freshKey();
+    expect(await put(one, key, '[1,2]')).toBe(204);
+    const lease = await two.lease(key);
+    // It is leased, and served meanwhile where it can be read.
+    expect(await two.read(key)).toMatchObject({ status: 404, lease: undefined });
+    expect(await one.read(key)).toMatchObject({ status: 200, text: '[1,2]', lease: undefined });
+    expect(await put(two, key, '[1,2,3]', lease)).toBe(204);
+    expect((await two.read(key)).text).toBe('[1,2,3]');
+    await eventually(
+      async () => (await one.read(key)).status === 404,
+      'it is of another format to the other',
+    );
+    const back = freshKey();
+    expect(await put(two, back, '[4,5,6]')).toBe(204);
+    const lost = await one.lease(back);
+    expect(await put(two, back, '[7,8,9]')).toBe(204);
+    expect(await put(one, back, '[7,8]', lost)).toBe(409);
+    expect((await two.read(back)).text).toBe('[7,8,9]');
   });
 
   test(

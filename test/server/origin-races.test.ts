@@ -3,9 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { FULL, SEED, Seeded } from '../base/seeded.js';
 import { describeWithRedis, eventually, RedisServer } from '../support/redis-server.js';
 import { OriginServer } from '../tiers/origin-fixture.js';
+import type { Answer } from './api-client.js';
 import { entryPath, keyOf, OriginScene, shown } from './origin-scene.js';
 
-type Remove = (scene: OriginScene, key: string) => Promise<unknown>;
+type Remove = (scene: OriginScene, key: string) => Promise<Answer>;
 
 const invalidate =
   (body: (key: string) => unknown): Remove =>
@@ -174,21 +175,24 @@ describeWithRedis('two servers on one Redis', () => {
     await redis.close();
   }, 60_000);
 
-  test('keep out what was deleted on one while the other was asking', async () => {
+  test('keep out what was removed on one while the other was asking', async () => {
     const redis = await RedisServer.start(['--appendonly', 'yes']);
     const { origin, one, two, close } = await open(redis);
-    let release = () => {};
-    origin.answer = response => {
-      release = () => response.end('old');
-    };
-    const waiting = one.get('results', 'key');
-    await eventually(() => origin.asked.length === 1, 'the origin is asked');
-    expect((await two.api.delete(entryPath('results', 'key'))).status).toBe(204);
-    release();
-    expect((await waiting).text).toBe('old');
-    origin.answer = response => response.end('new');
-    expect((await two.get('results', 'key')).text).toBe('new');
-    await eventually(async () => (await one.get('results', 'key')).text === 'new', 'the other has it too');
+    for (const [removal, remove] of Object.entries(REMOVALS)) {
+      let release: (() => void) | undefined;
+      const key = `key of ${removal}`;
+      origin.answer = (response, { path }) => {
+        release = () => response.setHeader('cache-tags', encodeURIComponent(keyOf(path) ?? '')).end('old');
+      };
+      const waiting = one.get('results', key);
+      await eventually(() => release !== undefined, 'the origin is asked');
+      expect((await remove(two, key)).status).toBeLessThan(300);
+      release?.();
+      expect([removal, (await waiting).text]).toEqual([removal, 'old']);
+      origin.answer = response => response.end('new');
+      expect([removal, (await two.get('results', key)).text]).toEqual([removal, 'new']);
+      await eventually(async () => (await one.get('results', key)).text === 'new', 'the other has it too');
+    }
     const numbers = { of: new Map<string, number>() };
     answerNumbers(origin, numbers);
     const see = async (asked: OriginScene, key: string, least: number) =>

@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,6 +76,11 @@ async function dropDatabase(url: string): Promise<void> {
   }
 }
 
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).every(task => /\) T /.test(readFileSync(join(tasks, task, 'stat'), 'utf8')));
+}
+
 /** A FerretDB that may be stopped, killed and started again; closed when the test file is done. */
 export class FerretDbServer {
   readonly port: number;
@@ -102,6 +107,8 @@ export class FerretDbServer {
   /** Takes connections and answers none of them any more. */
   stop(): void {
     process.kill(this.#pid, 'SIGSTOP');
+    // Until each of its threads has the signal, calls are answered.
+    while (process.platform === 'linux' && !isStopped(this.#pid));
   }
 
   resume(): void {

@@ -3,7 +3,8 @@
  * handful of commands what MongoDB documents and FerretDB does not. An update is one step, an unordered bulk write goes
  * on after an error and says which writes it is of, and a majority may fail to acknowledge.
  *
- * It knows what the tier sends and nothing else: OP_MSG, one id or several by `$in`, replacement by id and smaller version.
+ * It knows what the tier sends and nothing else: OP_MSG, one id or several by `$in`, replacement by id and by a version that
+ * is smaller or the same, or by its time.
  */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
@@ -15,8 +16,13 @@ const DUPLICATE_KEY = 11_000;
 const BATCH_BYTES_MAX = 16 * 2 ** 20;
 
 interface Replacement {
-  readonly q: { readonly _id: string; readonly version: { readonly $lt: Long } };
+  readonly q: {
+    readonly _id: string;
+    readonly version?: Long | { readonly $lt: Long };
+    readonly expireAt?: { readonly $lte: Date };
+  };
   readonly u: Document;
+  readonly upsert?: boolean;
 }
 
 export class MongoStub {
@@ -134,21 +140,28 @@ export class MongoStub {
   #update(updates: readonly Replacement[], documents: Map<string, Document>): Document {
     const writeErrors: Document[] = [];
     const upserted: Document[] = [];
-    updates.forEach(({ q, u }, index) => {
+    let unmatched = 0;
+    updates.forEach(({ q, u, upsert }, index) => {
       this.beforeWrite(q._id);
       const held = documents.get(q._id);
-      if (held !== undefined && !Long.fromValue(held['version']).lessThan(q.version.$lt)) {
+      const isMatch = held !== undefined && matches(held, q);
+      if (!isMatch && upsert !== true) {
+        unmatched++;
+        return;
+      }
+      if (!isMatch && held !== undefined) {
         writeErrors.push({ index, code: DUPLICATE_KEY, errmsg: 'E11000 duplicate key error' });
         return;
       }
       if (held === undefined) upserted.push({ index, _id: q._id });
       documents.set(q._id, { _id: q._id, ...u });
     });
+    const n = updates.length - writeErrors.length - unmatched;
     const { writeConcernError } = this;
     this.writeConcernError = undefined;
     return {
-      n: updates.length - writeErrors.length,
-      nModified: updates.length - writeErrors.length - upserted.length,
+      n,
+      nModified: n - upserted.length,
       ...(upserted.length > 0 && { upserted }),
       ...(writeErrors.length > 0 && { writeErrors }),
       ...(writeConcernError !== undefined && { writeConcernError }),
@@ -198,6 +211,13 @@ function commandIn(message: Buffer): Document {
     at = end;
   }
   return { ...command, ...sequences };
+}
+
+function matches(held: Document, { version, expireAt }: Replacement['q']): boolean {
+  if (expireAt !== undefined && !(held['expireAt'] <= expireAt.$lte)) return false;
+  if (version === undefined) return true;
+  const known = Long.fromValue(held['version']);
+  return '$lt' in version ? known.lessThan(version.$lt) : known.equals(version);
 }
 
 function idsIn({ _id }: Document): readonly string[] {
