@@ -19,9 +19,16 @@ export class OriginFlight<T> {
   old: Uint8Array | undefined;
   /** The key was changed since the question began. */
   isVoid = false;
+  /** Resolves when it is known what is held. */
+  readonly looked: Promise<undefined>;
+  /** It is. */
+  endLook: () => void = () => {};
 
   constructor(beganMs: number, ask: (flight: OriginFlight<T>) => Promise<T>) {
     this.beganMs = beganMs;
+    this.looked = new Promise(resolve => {
+      this.endLook = () => resolve(undefined);
+    });
     // In a turn of its own, when the flight is what it is.
     this.answer = Promise.resolve().then(() => ask(this));
   }

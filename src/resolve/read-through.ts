@@ -12,7 +12,8 @@
  * clock that is behind, makes the flight void (`origin-flights.ts`).
  *
  * The origin is waited for beyond the deadlines of those who ask; who has an old value to fall back on waits for it half
- * of its time, all together.
+ * of its time, all together. From when that was in vain until the origin is as quick again, it is asked behind the backs
+ * of those who have one.
  */
 import { assert } from '../base/assert.js';
 import type { Clock, HybridClock, Version } from '../base/clock.js';
@@ -91,6 +92,8 @@ const NO_BYTES = new Uint8Array(0);
 export class ReadThrough {
   readonly #parts: ReadThroughParts;
   readonly #entry = new EntryReader();
+  /** Whose origins were waited for in vain, and for how long. */
+  readonly #slow = new Map<OriginCache, number>();
   #refreshing = 0;
 
   constructor(parts: ReadThroughParts) {
@@ -145,7 +148,7 @@ export class ReadThrough {
     const joined = ask.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
     if (joined === undefined && flights.isFull(ask.lane.view.uid)) return failed(TOO_MANY);
     const flight = joined ?? this.#begin(ask);
-    const outcome = await this.#wait(flight, deadlineMs);
+    const outcome = await this.#wait(ask.cache, flight, deadlineMs);
     const isJoined = joined !== undefined;
     if (outcome?.kind === 'held') return [outcome.record, { ...HELD, isJoined }];
     if (outcome?.kind === 'origin') {
@@ -161,14 +164,24 @@ export class ReadThrough {
   }
 
   /** `undefined`: whoever asked cannot wait longer, or need not. */
-  async #wait(flight: OriginFlight<Outcome>, deadlineMs: number): Promise<Outcome | undefined> {
+  async #wait(
+    cache: OriginCache,
+    flight: OriginFlight<Outcome>,
+    deadlineMs: number,
+  ): Promise<Outcome | undefined> {
     const nowMs = this.#parts.clock.now();
     const leftMs = Math.max(0, deadlineMs - nowMs);
+    const patienceMs = leftMs / 2;
+    if (this.#slow.has(cache)) await within(Promise.race([flight.looked, flight.answer]), patienceMs);
+    const isSlow = this.#slow.has(cache) && flight.old !== undefined;
     // Who joins when others have waited so long need not wait as well.
-    const firstMs = Math.max(0, leftMs / 2 - Math.max(0, nowMs - flight.beganMs));
+    const firstMs = isSlow ? 0 : Math.max(0, patienceMs - Math.max(0, nowMs - flight.beganMs));
     const outcome = await within(flight.answer, firstMs);
-    if (outcome !== undefined || flight.old !== undefined) return outcome;
-    return within(flight.answer, leftMs - firstMs - Math.min(SPARE_MS, leftMs / 10));
+    if (outcome !== undefined) return outcome;
+    if (flight.old === undefined)
+      return within(flight.answer, leftMs - firstMs - Math.min(SPARE_MS, leftMs / 10));
+    if (!isSlow) this.#slow.set(cache, patienceMs);
+    return undefined;
   }
 
   #begin(ask: Ask): OriginFlight<Outcome> {
@@ -190,6 +203,7 @@ export class ReadThrough {
       flight.held = held;
       if (freshness !== 'unreadable') flight.old = held;
     }
+    flight.endLook();
     return this.#askOrigin(ask, flight);
   }
 
@@ -218,14 +232,16 @@ export class ReadThrough {
    * is asking for the key. Whether another server is, would be asked here.
    */
   async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
-    const { versions } = this.#parts;
+    const { versions, clock } = this.#parts;
     const { cache, id, isOneOfSeveral, isRefresh } = ask;
     if (isRefresh) cache.counters.add('refreshes');
     // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
     if (flight.held !== undefined) versions.seen(recordVersion(flight.held));
     const version = versions.next();
     const key = id.slice(cache.definition.prefix.length);
-    return this.#keep(ask, flight, await cache.origin.fetch(key, isOneOfSeveral), version);
+    const value = await cache.origin.fetch(key, isOneOfSeveral);
+    if (clock.now() - flight.beganMs < (this.#slow.get(cache) ?? 0)) this.#slow.delete(cache);
+    return this.#keep(ask, flight, value, version);
   }
 
   async #keep(

@@ -232,6 +232,42 @@ describe('an entry that is asked for by way of the origin', () => {
     expect(await tookMs()).toBeLessThan(450);
   });
 
+  it('is not waited for where an old one is held, from when that was in vain until it is quick again', async () => {
+    let calls = 0;
+    const held: (() => void)[] = [];
+    const release = () => {
+      for (const resolve of held.splice(0)) resolve();
+    };
+    const { ask, clock } = lane(
+      async () => {
+        const call = ++calls;
+        if (call > 3) await new Promise<void>(resolve => held.push(resolve));
+        return valueFor(`call ${call}`);
+      },
+      new MapTier(),
+      { ttlMs: 1_000, staleWhileRevalidateMs: 0 },
+    );
+    for (const key of ['a', 'b', 'c']) await ask(key);
+    clock.advance(1_000);
+    const began = performance.now();
+    expect(await ask('a', 200)).toMatchObject({ text: 'call 1', source: 'stale' });
+    expect(performance.now() - began).toBeGreaterThan(90);
+    // Both would else be waited for.
+    expect(await ask('b', 1e9)).toMatchObject({ text: 'call 2', source: 'stale' });
+    // What is late is no sign that it is quick.
+    clock.advance(100);
+    release();
+    while ((await ask('b', 1e9)).source !== 'tier');
+    expect(await ask('c', 1e9)).toMatchObject({ text: 'call 3', source: 'stale' });
+    release();
+    while ((await ask('c', 1e9)).source !== 'tier');
+    clock.advance(1_000);
+    const waiting = ask('a', 1e9);
+    while (held.length === 0) await nextTurn();
+    release();
+    expect(await waiting).toMatchObject({ text: 'call 7', source: 'origin' });
+  });
+
   it('replaces what has a version of a clock that is ahead', async () => {
     let calls = 0;
     const { ask, clock, versions } = lane(async () => valueFor(`call ${++calls}`), new MapTier(), {
