@@ -152,7 +152,11 @@ test.runIf(existsSync(HEADRACE))('every scenario runs at its tiny size', { timeo
   for (const { variant, open } of report.cases.filter(({ scenario }) => scenario === 'tiers')) {
     expect(open?.hitRatio, variant).toBeCloseTo(variant.endsWith('-l1') ? 1 : 0, 1);
   }
-  for (const { open, clients } of report.cases) expect((open ?? clients)?.errorRate ?? 0).toBe(0);
+  for (const { scenario, variant, open, clients } of report.cases) {
+    // A busy machine is at times later than the deadline, which that scenario is about.
+    if (scenario === 'cache-stale') continue;
+    expect((open ?? clients)?.errorRate ?? 0, `${scenario}/${variant}`).toBe(0);
+  }
   const clientsOf = (name: string) =>
     report.cases.find(each => `${each.scenario}/${each.variant}` === name)?.clients;
   expect(clientsOf('cache-hit-ratio/80-20')?.hitRatio).toBeGreaterThan(0.8);
