@@ -115,7 +115,8 @@ class EntryHandlers {
       cache,
       key,
       id: entryId(cache, key),
-      form: vectorFormOf(cache, exchange.header('accept')),
+      // Asking for a header that does not count would cost each hit a call.
+      form: cache.embedding && vectorFormOf(cache.embedding, exchange.header('accept')),
       ifNoneMatch: exchange.header('if-none-match'),
       waitMs: exchange.query === '' ? 0 : this.#waitOf(exchange.query),
       timing: timingOf(exchange.header('headrace-timing')),
