@@ -187,7 +187,7 @@ export async function openEngine(
     const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
     let served: ServedViews | undefined;
     const warming = warmingProgress(config, log);
-    const origins = sharedOrigins(definitions);
+    const origins = sharedOrigins(definitions, config.leaseTime);
     const onEvent = (event: LaneEvent) => served?.take(event);
     const lanes = await openLanes(config, table, origins, laneWorker, { log, warming, onEvent });
     closers.push(() => lanes.close());

@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { keyName } from './coherence.js';
+import type { OriginLease } from './origin-leases.js';
 
 export class OriginFlight<T> {
   /** Never rejects. */
@@ -19,6 +20,8 @@ export class OriginFlight<T> {
   old: Uint8Array | undefined;
   /** The key was changed since the question began. */
   isVoid = false;
+  /** The right to ask the origin, where servers share it. */
+  lease: OriginLease | undefined;
   /** Resolves when it is known what is held. */
   readonly looked: Promise<undefined>;
   /** It is. */

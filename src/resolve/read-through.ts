@@ -39,13 +39,14 @@ import { recordExpiresAt, recordVersion } from '../views/record-codec.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { OriginFlight, OriginFlights } from './origin-flights.js';
 import type { GuardedOrigin } from './origin-guard.js';
+import type { OriginLeases } from './origin-leases.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordWriter } from './record-writer.js';
 
 /** A cache with its origin, in one lane. */
 export interface OriginCache {
   readonly definition: CacheDefinition;
-  readonly origin: Pick<GuardedOrigin, 'fetch'>;
+  readonly origin: Pick<GuardedOrigin, 'fetch' | 'isRefusing'>;
   readonly counters: OriginCounters;
 }
 
@@ -56,6 +57,8 @@ export interface ReadThroughParts {
   readonly reads: Pick<ReadResolver, 'read'>;
   readonly writes: Pick<RecordWriter, 'packEntry' | 'keep' | 'write'>;
   readonly flights: OriginFlights<Outcome>;
+  /** Where servers share the store of record. */
+  readonly leases?: Pick<OriginLeases, 'take' | 'rest'> | undefined;
   readonly versions: HybridClock;
   readonly clock: Clock;
 }
@@ -200,11 +203,30 @@ export class ReadThrough {
       const freshness = this.#judge(ask.cache, held);
       if (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh))
         return { kind: 'held', record: held };
-      flight.held = held;
-      if (freshness !== 'unreadable') flight.old = held;
+      flight.old = freshness === 'unreadable' ? undefined : held;
     }
+    flight.held = held;
     flight.endLook();
-    return this.#askOrigin(ask, flight);
+    return this.#askInTurn(ask, flight);
+  }
+
+  /** Of servers that share a store, one asks for a key, and the others look for what it brings. */
+  async #askInTurn(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    const { leases } = this.#parts;
+    const { origin, definition } = ask.cache;
+    if (leases === undefined || !ask.enabled || origin.isRefusing) return this.#askOrigin(ask, flight);
+    const lease = await leases.take(definition, ask.lane, ask.id, flight.held);
+    if (lease === 'elsewhere') {
+      if (ask.isRefresh && flight.held !== undefined) return { kind: 'held', record: flight.held };
+      await leases.rest();
+      return this.#find(ask, flight);
+    }
+    flight.lease = lease;
+    try {
+      return await this.#askOrigin(ask, flight);
+    } finally {
+      await lease?.release();
+    }
   }
 
   /** What the table or a tier has: it may have come since whoever asks has looked. */
@@ -220,17 +242,14 @@ export class ReadThrough {
     return row.record(0);
   }
 
-  /** `unreadable`: of a cache of embeddings that was told otherwise when it was written. */
+  /** `unreadable`: nothing but a mark, or of a cache of embeddings that was told otherwise when it was written. */
   #judge({ definition }: OriginCache, record: Uint8Array): Freshness | 'unreadable' {
     this.#entry.reset(record);
-    if (!isOfFormat(definition.embedding, this.#entry)) return 'unreadable';
+    if (this.#entry.isVacant || !isOfFormat(definition.embedding, this.#entry)) return 'unreadable';
     return freshnessOf(this.#entry, this.#parts.clock.now());
   }
 
-  /**
-   * The one place where a lane decides to call an origin: nothing that may be served is held, and nobody in this server
-   * is asking for the key. Whether another server is, would be asked here.
-   */
+  /** The one place where a lane calls an origin: nothing that may be served is held, and nobody else asks for the key. */
   async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
     const { versions, clock } = this.#parts;
     const { cache, id, isOneOfSeveral, isRefresh } = ask;
@@ -263,9 +282,11 @@ export class ReadThrough {
       record: value === undefined ? undefined : packed.value,
       isStored,
     });
-    if (!enabled || flight.isVoid || views.find(lane.view.uid) === undefined) return outcome(false);
+    // Who has a lease is told of changes by that, and of its own mark as if it were one.
+    const isVoid = flight.isVoid && flight.lease === undefined;
+    if (!enabled || isVoid || views.find(lane.view.uid) === undefined) return outcome(false);
     try {
-      if (isKept) return outcome(await writes.keep(packed));
+      if (isKept) return outcome(await (flight.lease?.keep(packed) ?? writes.keep(packed)));
       // What was there before would else be taken for what there is.
       if (flight.held !== undefined) await writes.write([{ kind: 'remove', ...place }], NO_BYTES);
     } catch {

@@ -87,7 +87,7 @@ export class LanesFixture {
       hotKeysMax: 1_000,
       warmRate: 0,
       shared: EMBEDDED,
-      origins: sharedOrigins([]),
+      origins: sharedOrigins([], 0),
       faults: this.faults,
     };
     const refusals = this.threadRefusals;
