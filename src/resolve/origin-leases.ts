@@ -8,7 +8,8 @@
  */
 import type { Clock, HybridClock, Version } from '../base/clock.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import { newSecret } from '../caches/lease-mark.js';
+import { EntryReader } from '../caches/entry.js';
+import { leasedUntil, newSecret } from '../caches/lease-mark.js';
 import { recordVersion } from '../views/record-codec.js';
 import type { EntryLeases } from './entry-leases.js';
 import type { LaneView } from './lane-views.js';
@@ -30,10 +31,13 @@ export interface OriginLease {
   release(): Promise<void>;
 }
 
+/** From one look for what another brings to the next: at first, and at the longest. */
 const LOOK_AGAIN_MS = 20;
+const LOOK_AGAIN_MS_MAX = 200;
 
 export class OriginLeases {
   readonly #parts: OriginLeasesParts;
+  readonly #entry = new EntryReader();
 
   constructor(parts: OriginLeasesParts) {
     this.#parts = parts;
@@ -51,7 +55,9 @@ export class OriginLeases {
   ): Promise<OriginLease | 'elsewhere' | undefined> {
     if (leaseMs === 0) return undefined;
     const { leases, versions, clock } = this.#parts;
-    const untilMs = clock.now() + leaseMs;
+    const nowMs = clock.now();
+    if (held !== undefined && this.#leasedUntil(held, nowMs) > nowMs) return 'elsewhere';
+    const untilMs = nowMs + leaseMs;
     const mark = { viewUid: lane.view.uid, id, untilMs, secret: newSecret() };
     const over = held === undefined ? null : (recordVersion(held) as Version);
     const result = await leases.grant({ kind: 'lease', ...mark, over, deadlineMs: untilMs });
@@ -72,8 +78,13 @@ export class OriginLeases {
     };
   }
 
-  /** Until it is worth looking again for what another server brings. */
-  rest(): Promise<void> {
-    return this.#parts.rest(LOOK_AGAIN_MS);
+  /** Until it is worth looking again for what another server brings. @param round from 0 */
+  rest(round: number): Promise<void> {
+    return this.#parts.rest(Math.min(LOOK_AGAIN_MS_MAX, LOOK_AGAIN_MS * 2 ** round));
+  }
+
+  #leasedUntil(held: Uint8Array, nowMs: number): number {
+    this.#entry.reset(held);
+    return leasedUntil(this.#entry, nowMs);
   }
 }

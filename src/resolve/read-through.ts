@@ -39,7 +39,7 @@ import { recordExpiresAt, recordVersion } from '../views/record-codec.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { OriginFlight, OriginFlights } from './origin-flights.js';
 import type { GuardedOrigin } from './origin-guard.js';
-import type { OriginLeases } from './origin-leases.js';
+import type { OriginLease, OriginLeases } from './origin-leases.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordWriter } from './record-writer.js';
 
@@ -198,16 +198,20 @@ export class ReadThrough {
   }
 
   async #find(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
-    const held = ask.enabled ? await this.#held(ask) : undefined;
-    if (held !== undefined) {
-      const freshness = this.#judge(ask.cache, held);
-      if (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh))
-        return { kind: 'held', record: held };
-      flight.old = freshness === 'unreadable' ? undefined : held;
-    }
-    flight.held = held;
+    const found = await this.#look(ask, flight);
     flight.endLook();
-    return this.#askInTurn(ask, flight);
+    return found ?? this.#askInTurn(ask, flight);
+  }
+
+  /** What is held, where that is enough; else the flight knows of it. */
+  async #look(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome | undefined> {
+    const held = ask.enabled ? await this.#held(ask) : undefined;
+    const freshness = held === undefined ? 'unreadable' : this.#judge(ask.cache, held);
+    if (held !== undefined && (freshness === 'fresh' || (freshness === 'stale' && !ask.isRefresh)))
+      return { kind: 'held', record: held };
+    flight.held = held;
+    flight.old = freshness === 'unreadable' ? undefined : held;
+    return undefined;
   }
 
   /** Of servers that share a store, one asks for a key, and the others look for what it brings. */
@@ -215,12 +219,17 @@ export class ReadThrough {
     const { leases } = this.#parts;
     const { origin, definition } = ask.cache;
     if (leases === undefined || !ask.enabled || origin.isRefusing) return this.#askOrigin(ask, flight);
-    const lease = await leases.take(definition, ask.lane, ask.id, flight.held);
-    if (lease === 'elsewhere') {
+    for (let round = 0; ; round++) {
+      const lease = await leases.take(definition, ask.lane, ask.id, flight.held);
+      if (lease !== 'elsewhere') return this.#askWith(lease, ask, flight);
       if (ask.isRefresh && flight.held !== undefined) return { kind: 'held', record: flight.held };
-      await leases.rest();
-      return this.#find(ask, flight);
+      await leases.rest(round);
+      const found = await this.#look(ask, flight);
+      if (found !== undefined) return found;
     }
+  }
+
+  async #askWith(lease: OriginLease | undefined, ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
     flight.lease = lease;
     try {
       return await this.#askOrigin(ask, flight);
