@@ -6,6 +6,8 @@ export default defineConfig({
     include: ['dist/test/**/*.test.js'],
     exclude: ['node_modules/**'],
     pool: 'forks',
+    // Most tests wait for servers, or for time to pass: one file a core, and the core that vitest would keep for itself.
+    maxWorkers: '100%',
     testTimeout: 60_000,
     hookTimeout: 60_000,
     server: { deps: { external: [/\/dist\//] } },

@@ -11,7 +11,7 @@ import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-
 import { CliError } from './cli/client.js';
 import { type GetOptions, get } from './cli/get.js';
 import { type LoadOptions, load } from './cli/load.js';
-import { cachesText, optionsText } from './cli/print-options.js';
+import { definitionsText, optionsText } from './cli/print-options.js';
 import { type Config, ConfigError, type Given, optionRows, readConfig } from './config.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
@@ -88,11 +88,13 @@ program
 withServerOptions(
   program
     .command('config')
-    .description('print every option with its value, default, limit and meaning, and the named caches'),
+    .description(
+      'print every option with its value, default, limit and meaning, the named caches, and what events invalidate',
+    ),
 ).action((flags: Given) => {
   const config = readConfig(process.env, flags);
   const definitions = readDefinitionsFile(config.configFile);
-  process.stdout.write(`${optionsText(config)}\n${cachesText(definitions)}`);
+  process.stdout.write(`${optionsText(config)}\n${definitionsText(definitions)}`);
 });
 
 withServerOptions(

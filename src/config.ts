@@ -83,7 +83,7 @@ const OPTIONS = {
   configFile: option(
     text,
     '',
-    'JSON file that changes, adds or removes named caches, read at start; empty: those that come configured',
+    'JSON file, read at start, that changes, adds or removes named caches, and says what events invalidate; empty: no file',
   ),
   dataDir: option(required, './data', 'directory of the embedded store'),
   front: option(

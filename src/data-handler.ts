@@ -2,6 +2,7 @@
 import { systemClock } from './base/clock.js';
 import type { CacheDefinition } from './caches/definition.js';
 import { entryViewName } from './caches/entry-view.js';
+import type { EventRules } from './caches/events/event-rules.js';
 import { Leases } from './caches/leases.js';
 import type { LiveCaches } from './caches/live-caches.js';
 import { type Config, recordStoreOf } from './config.js';
@@ -10,8 +11,10 @@ import { type CacheFigures, cacheHandlers } from './front/cache-handlers.js';
 import { EmbeddingHandlers } from './front/embedding-handlers.js';
 import { entriesHandlers } from './front/entries-handlers.js';
 import { entryHandlers } from './front/entry-handlers.js';
+import { eventHandlers } from './front/event-handlers.js';
 import type { Handler } from './front/front.js';
 import { invalidateHandlers } from './front/invalidate-handler.js';
+import { Invalidations } from './front/invalidations.js';
 import { loadHandlers } from './front/load-handler.js';
 import { lookupHandlers } from './front/lookup-handler.js';
 import { recordHandlers } from './front/record-handlers.js';
@@ -29,7 +32,6 @@ import type { Log } from './observe/log.js';
 import type { SharedOrigins } from './resolve/lane-worker-data.js';
 import { OriginFigures } from './resolve/origin-figures.js';
 import type { Fences } from './served-views.js';
-import type { Selector } from './views/fence.js';
 import type { ViewRegistry } from './views/registry.js';
 import type { View } from './views/schema.js';
 
@@ -44,6 +46,7 @@ export interface DataHandlerParts {
   readonly views: ViewRegistry;
   readonly fences: Fences;
   readonly caches: LiveCaches;
+  readonly events: EventRules;
   readonly origins: SharedOrigins;
 }
 
@@ -54,12 +57,13 @@ export interface DataPlane {
 }
 
 export function dataPlane(parts: DataHandlerParts): DataPlane {
-  const { config, log, table, lanes, views, fences, caches, origins } = parts;
+  const { config, log, table, lanes, views, fences, caches, events, origins } = parts;
   const { bodyBytesMax, lineBytesMax, deadline } = config;
   const reader = new TableReader(table, readerOfFront(config.lanes));
   const store = new EntryStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline });
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
+  const viewNamed = (name: string) => views.get(name);
   const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
   const isShared = recordStoreOf(config) !== 'lmdb';
   const leases = new Leases({
@@ -71,17 +75,27 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
   const scoring = new Scoring({ table: reader, lanes, clock: systemClock });
   const embeddings = new EmbeddingHandlers({ ...ofCache, scoring, lineBytesMax });
   const l1 = new Caches(table);
-  const fence = ({ name }: CacheDefinition, selector: Selector) =>
-    fences.invalidate(entryViewName(name), selector);
+  const invalidations = new Invalidations({
+    ...ofCache,
+    log,
+    viewNamed,
+    fence: ({ name }, selector) => fences.invalidate(entryViewName(name), selector),
+  });
   const figuresOf = (cache: CacheDefinition): CacheFigures => {
     const [ofLeases, ofOrigin] = [leases.figuresOf(cache), originFigures.of(cache)];
     const ofScoring = embeddings.figuresOf(cache);
+    const ofInvalidations = invalidations.figuresOfCache(cache);
     return {
-      ...figuresOfView(l1, viewOf(cache)),
+      ...figuresInL1(l1, viewOf(cache)),
+      ...(ofInvalidations && { invalidations: ofInvalidations }),
       ...(ofLeases && { leases: ofLeases }),
       ...(ofOrigin && { origin: ofOrigin }),
       ...(ofScoring && { scoring: ofScoring }),
     };
+  };
+  const figuresOfView = (view: View) => {
+    const ofInvalidations = invalidations.figuresOfView(view);
+    return ofInvalidations && { invalidations: ofInvalidations };
   };
   const handler = routesOf(
     {
@@ -92,19 +106,20 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
         answers: lookupAnswers(table, config),
         isDeclared: ({ name, uid }) => views.get(name)?.uid === uid,
       }),
-      invalidate: invalidateHandlers(shared),
-      ...viewHandlers({ views, bodyBytesMax, answerError }),
+      invalidate: invalidateHandlers({ invalidations, bodyBytesMax, answerError }),
+      events: eventHandlers({ ...shared, rules: events, caches, invalidations, viewNamed, log }),
+      ...viewHandlers({ views, figuresOf: figuresOfView, bodyBytesMax, answerError }),
       ...cacheHandlers({ caches, figuresOf, bodyBytesMax, answerError }),
       ...embeddings.routes,
       entry: entryHandlers({ ...ofCache, isShared, onNegativeHit: originFigures.countNegativeHit }),
-      ...entriesHandlers({ ...ofCache, fence }),
+      ...entriesHandlers({ ...ofCache, invalidations }),
     },
-    { viewNamed: name => views.get(name), cacheNamed: name => caches.get(name) },
+    { viewNamed, cacheNamed: name => caches.get(name) },
   );
   return { handler, endWaits: () => leases.close() };
 }
 
-function figuresOfView(l1: Caches, view: View | undefined): CacheFigures {
+function figuresInL1(l1: Caches, view: View | undefined): CacheFigures {
   if (view === undefined) return {};
   const { budgetBytes } = l1.options(view.slot);
   return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length };

@@ -19,7 +19,9 @@ import type { Selector } from './views/fence.js';
 export { HeadraceError, type ProblemCode } from './base/errors.js';
 export { canonicalKey } from './caches/canonical-key.js';
 export { formKey, KEY_FORMS } from './caches/canonical-key-forms.js';
+export type { EventOutcome } from './caches/events/event-outcome.js';
 export type { CacheEntry } from './client/cache-entry.js';
+export type { HeadraceEvent } from './client/events.js';
 export type {
   FeatureRow,
   FeatureRowInput,
@@ -72,16 +74,16 @@ export async function open(options: OpenOptions | { readonly join: StoreHandle }
   const log = openLog(config.logLevel);
   const threads = new ThreadOwner(THREADS_MAX);
   const engine = await openEngine(config, log, { threads });
-  const { table, lanes, views, fences, definitions } = engine;
+  const { table, lanes, views, fences, definitions, events } = engine;
   const { deadline, lineBytesMax, queueMax, shutdownTimeout } = config;
   const fence = (cache: string, selector: Selector) => fences.invalidate(entryViewName(cache), selector);
   const limits = { deadlineMs: deadline, lineBytesMax, callsMax: queueMax };
-  threads.begin({ table, lanes, views, fence, definitions, ...limits });
+  threads.begin({ table, lanes, views, fence, definitions, events, ...limits });
   lanes.warm().catch(error => log.warn({ err: error }, 'what was hot before the start is not read'));
   const reader = new TableReader(table, lanes.count);
   const parts: StoreParts = {
     records: new RecordStore({ table: reader, lanes, clock: systemClock, deadlineMs: deadline }),
-    ...{ definitions, lineBytesMax },
+    ...{ definitions, events, lineBytesMax },
     viewNamed: name => views.get(name),
     entryView: ({ name }) => views.builtIn(entryViewName(name)),
     views: () => views.list(),

@@ -182,7 +182,7 @@ export async function openEngine(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    const definitions = readDefinitionsFile(config.configFile);
+    const { caches: definitions, events } = readDefinitionsFile(config.configFile);
     closers.push(await lockDataDir(config.dataDir));
     const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
     let served: ServedViews | undefined;
@@ -197,7 +197,7 @@ export async function openEngine(
     await openViews(views);
     // A store that is away does not keep a server from starting that remembers its views.
     await views.declareBuiltIn().catch(refresh);
-    return { definitions, table, lanes, views, fences, origins, warming, close };
+    return { definitions, events, table, lanes, views, fences, origins, warming, close };
   } catch (error) {
     await close();
     const isTold = error instanceof DataDirError || error instanceof DefinitionsFileError;

@@ -21,6 +21,11 @@ export class ProblemList {
     return this.#problems.length === 0;
   }
 
+  /** Of all that was added, also beyond the limit. */
+  get count(): number {
+    return this.#problems.length + this.#more;
+  }
+
   clear(): void {
     if (this.#problems.length > 0) this.#problems = [];
     this.#more = 0;

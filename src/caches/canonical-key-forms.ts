@@ -51,14 +51,15 @@ export function formKey<F extends KeyForm>(form: F, values: FormValues<F>, tenan
     if (isQuery) checkQuery(text, problems);
     else checkText(name, text, 1, KEY_LIMITS.valueBytes, problems);
     if (typeof text !== 'string') return '';
-    return isQuery ? digestOf(canonicalQuery(text)) : encoded(text, fixedWords(segments, at));
+    return isQuery ? digestOf(canonicalQuery(text)) : encodeFormValue(text, fixedWords(segments, at));
   });
   problems.throwIfAny('invalid-key');
   const whose = tenantPrefix(tenant);
   return shortened(whose + filled.join(':'), whose);
 }
 
-function encoded(value: string, fixed: ReadonlySet<string>): string {
+/** As a value stands in a key. */
+export function encodeFormValue(value: string, fixed: ReadonlySet<string>): string {
   if (fixed.has(value)) return percent(value.slice(0, 1)) + value.slice(1);
   return value.replace(ENCODED, percent);
 }
@@ -67,8 +68,8 @@ function percent(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
 }
 
-/** What stands at this place in the other forms that begin alike and are as long. */
-function fixedWords(segments: readonly string[], at: number): ReadonlySet<string> {
+/** Of a key whose parts are `segments`: what stands at this place in the other forms that begin alike and are as long. */
+export function fixedWords(segments: readonly string[], at: number): ReadonlySet<string> {
   const alike = KEY_FORMS.map(form => form.split(':')).filter(
     other => other.length === segments.length && other[0] === segments[0],
   );

@@ -1,8 +1,8 @@
 /**
- * The configuration file's caches: `{"caches": {"results": {"ttl": "1m"}, "plans": null, "suggest": {}}}`.
+ * The configuration file: `{"caches": {"results": {"ttl": "1m"}, "plans": null, "suggest": {}}, "events": {…}}`.
  *
  * A cache that comes configured is changed where the file says so, and removed with null; any other name is a new
- * cache. Every problem is named with its path. The file is read once, at start.
+ * cache. What events invalidate, `events/event-rules.ts` says. Every problem is named with its path. The file is read once, at start.
  */
 import { readFileSync, statSync } from 'node:fs';
 import * as z from 'zod';
@@ -20,6 +20,7 @@ import { type EmbeddingFormat, METRIC_STANDARD } from './embeddings/embedding.js
 import { PACKINGS } from './embeddings/packing.js';
 import { METRICS } from './embeddings/top-k.js';
 import { DIMENSIONS_MAX } from './embeddings/wasm/places.js';
+import { EVENTS, type EventRules, eventRulesOf, NO_EVENTS } from './events/event-rules.js';
 import { LEASE_LIMITS } from './lease-room.js';
 import { ORIGIN, originJson } from './origin-definition.js';
 
@@ -66,17 +67,25 @@ const CACHE = z.strictObject({
 
 type EmbeddingOptions = NonNullable<z.infer<typeof CACHE>['embedding']>;
 
-/** A Map, as any name that the file may have would be none of an object's own. */
-const FILE = z.strictObject({ caches: z.map(z.string(), CACHE.nullable()).optional() });
+/** Maps, as any name that the file may have would be none of an object's own. */
+const FILE = z.strictObject({
+  caches: z.map(z.string(), CACHE.nullable()).optional(),
+  events: EVENTS.optional(),
+});
 
-/** The caches there are with this file; with an empty path, those that come configured. @throws DefinitionsFileError */
-export function readDefinitionsFile(path: string): readonly CacheDefinition[] {
-  if (path === '') return CACHES_STANDARD;
+export interface Definitions {
+  readonly caches: readonly CacheDefinition[];
+  readonly events: EventRules;
+}
+
+/** What there is with this file; with an empty path, what comes configured. @throws DefinitionsFileError */
+export function readDefinitionsFile(path: string): Definitions {
+  if (path === '') return { caches: CACHES_STANDARD, events: NO_EVENTS };
   return readDefinitions(bytesOf(path), path);
 }
 
 /** @throws DefinitionsFileError whose lines begin with `where`. */
-export function readDefinitions(bytes: Uint8Array, where: string): readonly CacheDefinition[] {
+export function readDefinitions(bytes: Uint8Array, where: string): Definitions {
   const failed = (problems: readonly ProblemDetail[]) =>
     new DefinitionsFileError(
       problems.map(({ at, detail }) => `${where}: ${at || 'the file'} ${detail}`).join('\n'),
@@ -98,8 +107,11 @@ export function readDefinitions(bytes: Uint8Array, where: string): readonly Cach
   const { caches: cachesMax } = CACHE_LIMITS;
   if (caches.size > cachesMax)
     problems.push({ at: 'caches', detail: `makes ${caches.size} caches, ${cachesMax} are allowed` });
+  const events = eventRulesOf(result.data.events ?? new Map(), caches, (at, detail) => {
+    problems.push({ at, detail });
+  });
   if (problems.length > 0) throw failed(problems);
-  return [...caches.values()];
+  return { caches: [...caches.values()], events };
 }
 
 /** A definition as the file has it, with all that it leaves open. */
@@ -175,13 +187,18 @@ function jsonOf(bytes: Uint8Array, where: string): JsonValue {
   }
 }
 
-/** As zod wants it: objects, but for the Map of caches. */
+/** As zod wants it: objects, but for the Maps of caches and events. */
 function fileForm(value: JsonValue): unknown {
-  if (!(value instanceof Map)) return value;
-  const caches = value.get('caches');
-  if (!(caches instanceof Map)) return plainTree(value);
-  const forms = new Map([...caches].map(([name, options]) => [name, plainTree(options)]));
-  return { ...(plainTree(value) as object), caches: forms };
+  if (!(value instanceof Map)) return plainTree(value);
+  const form = new Map<string, unknown>(value);
+  for (const [name, member] of value) {
+    const isNamed = member instanceof Map && (name === 'caches' || name === 'events');
+    form.set(
+      name,
+      isNamed ? new Map([...member].map(([key, of]) => [key, plainTree(of)])) : plainTree(member),
+    );
+  }
+  return plainObject(form);
 }
 
 function plainTree(value: JsonValue): unknown {

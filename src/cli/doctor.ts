@@ -66,9 +66,13 @@ interface CachesFound {
 function caches({ configFile }: Config): CachesFound {
   const finding = { part: 'configuration', check: 'caches' };
   try {
-    const definitions = readDefinitionsFile(configFile);
-    const says = `${definitions.length} in ${configFile}`;
-    return { findings: configFile === '' ? [] : [{ ...finding, status: 'ok', says }], definitions };
+    const { caches: definitions, events } = readDefinitionsFile(configFile);
+    if (configFile === '') return { findings: [], definitions };
+    const findings: readonly Finding[] = [
+      { ...finding, status: 'ok', says: `${definitions.length} in ${configFile}` },
+      { ...finding, check: 'events', status: 'ok', says: `${events.size} in ${configFile}` },
+    ];
+    return { findings, definitions };
   } catch (error) {
     if (!(error instanceof DefinitionsFileError)) throw error;
     const change = 'correct the file that HEADRACE_CONFIG_FILE names';

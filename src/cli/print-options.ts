@@ -1,6 +1,7 @@
-/** `headrace config`: every option with its value, default, limit and meaning, and the named caches. */
-import { CACHES_STANDARD, type CacheDefinition } from '../caches/definition.js';
-import { definitionJson } from '../caches/definitions-file.js';
+/** `headrace config`: every option with its value, default, limit and meaning, the named caches, and what events invalidate. */
+import { CACHES_STANDARD } from '../caches/definition.js';
+import { type Definitions, definitionJson } from '../caches/definitions-file.js';
+import { eventRulesJson } from '../caches/events/event-rules.js';
 import { type Config, optionRows, printConfig } from '../config.js';
 
 const SECRETS: ReadonlySet<string> = new Set(['adminKey']);
@@ -22,13 +23,19 @@ export function optionsText(config: Config): string {
   return `${how}\n\n${blocks.join('\n\n')}\n`;
 }
 
-/** As the configuration file has them, a cache a line; in comments, as the options are lines of their own kind. */
-export function cachesText(definitions: readonly CacheDefinition[]): string {
-  const there = definitions.map(definition => [definition.name, definitionJson(definition)] as const);
-  const removed = CACHES_STANDARD.filter(({ name }) => definitions.every(other => other.name !== name));
-  const lines = [...there, ...removed.map(({ name }) => [name, null] as const)].map(
-    ([name, options]) => `#     ${JSON.stringify(name)}: ${JSON.stringify(options)}`,
-  );
-  const how = '# The named caches, as HEADRACE_CONFIG_FILE has them; it says only what is to be otherwise.';
-  return `${how}\n# {\n#   "caches": {\n${lines.join(',\n')}\n#   }\n# }\n`;
+/** As the configuration file has them, a cache or a type of event a line; in comments, as the options are lines of their own kind. */
+export function definitionsText({ caches, events }: Definitions): string {
+  const there = caches.map(cache => [cache.name, definitionJson(cache)] as const);
+  const removed = CACHES_STANDARD.filter(({ name }) => caches.every(other => other.name !== name));
+  const ofCaches = [...there, ...removed.map(({ name }) => [name, null] as const)];
+  const ofEvents = [...events].map(([type, rules]) => [type, eventRulesJson(rules)] as const);
+  const members = [memberText('caches', ofCaches), memberText('events', ofEvents)];
+  const how =
+    '# The named caches, and what events invalidate, as HEADRACE_CONFIG_FILE has them; it says only what is to be otherwise.';
+  return `${how}\n# {\n${members.join(',\n')}\n# }\n`;
+}
+
+function memberText(name: string, members: readonly (readonly [string, unknown])[]): string {
+  const lines = members.map(([key, value]) => `#     ${JSON.stringify(key)}: ${JSON.stringify(value)}\n`);
+  return `#   ${JSON.stringify(name)}: {\n${lines.join(',\n').replaceAll('\n,', ',')}#   }`;
 }

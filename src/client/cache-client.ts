@@ -150,10 +150,16 @@ export class CacheClient {
    * `null`, for that is known only when they are erased.
    */
   async invalidate(what: Invalidation, options: CallOptions = {}): Promise<number | null> {
-    await this.#beforeRemoval(undefined);
-    const answer = await invalidate(this.#transport, this.#path, what, options);
-    this.#onChanged(undefined);
+    const answer = await this.removing(options, left => invalidate(this.#transport, this.#path, what, left));
     return memberOrNull(answer, 'invalidated', 'number');
+  }
+
+  /** Around what may remove any entries: nothing that was begun before lands behind it. */
+  async removing<T>(options: CallOptions, remove: (left: CallOptions) => Promise<T>): Promise<T> {
+    await this.#beforeRemoval(undefined);
+    const result = await remove(options);
+    this.#onChanged(undefined);
+    return result;
   }
 
   /** `undefined`: there is no such cache. */

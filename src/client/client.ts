@@ -1,7 +1,9 @@
 /** The client: one pool of connections to one server, or to the load balancer before several. */
+import type { EventOutcome } from '../caches/events/event-outcome.js';
 import { CacheClient, type CacheInfo } from './cache-client.js';
 import { type Cached, type CachedOptions, cachedFunction } from './cached.js';
 import { type ClientOptions, readClientOptions } from './client-options.js';
+import { type HeadraceEvent, sendEvents } from './events.js';
 import {
   type Extracted,
   type ExtractedFeatures,
@@ -59,6 +61,24 @@ export class HeadraceClient {
       repeat: 'read',
     });
     return listOf(objectOf(answer), 'caches').map(cache => asObject(cache, 'a cache') as CacheInfo);
+  }
+
+  /**
+   * Has invalidated what the server's configuration says of the events; when one is wrong, of none. Resolves to what
+   * each rule did. What is being made here for cached functions is not stored: any cache may be meant.
+   */
+  event(
+    events: HeadraceEvent | readonly HeadraceEvent[],
+    options: CallOptions = {},
+  ): Promise<EventOutcome[]> {
+    const send = (left: CallOptions) => sendEvents(this.#transport, events, left);
+    const known = [...this.#caches.values()];
+    return known.reduce(
+      (remove, { cache }) =>
+        left =>
+          cache.removing(left, remove),
+      send,
+    )(options);
   }
 
   /** The function with read-through caching before it; see `cached.ts`. */

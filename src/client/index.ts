@@ -5,6 +5,7 @@ import type { ClientOptions } from './client-options.js';
 export { canonicalKey } from '../caches/canonical-key.js';
 export { formKey, KEY_FORMS } from '../caches/canonical-key-forms.js';
 export type { KeyParts } from '../caches/canonical-key-parts.js';
+export type { EventOutcome } from '../caches/events/event-outcome.js';
 export type { CacheClient, CacheInfo, EntryRead, PutOutcome } from './cache-client.js';
 export type { CacheEntry } from './cache-entry.js';
 export type { Cached, CachedFigures, CachedOptions } from './cached.js';
@@ -13,6 +14,7 @@ export { ClientError, type ErrorCode } from './client-error.js';
 export { CLIENT_OPTIONS, type ClientOptions } from './client-options.js';
 export { bytesCodec, type Codec, jsonCodec } from './codec.js';
 export type { PutEntryOptions } from './entry-put.js';
+export type { HeadraceEvent } from './events.js';
 export type { Extracted, ExtractedFeatures, FeaturesFigures, FeaturesOptions } from './extracted-features.js';
 export type {
   ColumnValues,

@@ -9,6 +9,7 @@ import type { CacheDefinition } from '../caches/definition.js';
 import { definitionJson } from '../caches/definitions-file.js';
 import type { LiveCaches } from '../caches/live-caches.js';
 import { withoutQueries } from '../caches/origin-definition.js';
+import type { InvalidationFigures } from '../observe/invalidation-counts.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
 import type { ScoringFigures } from './embedding-handlers.js';
@@ -21,6 +22,8 @@ export interface CacheFigures {
   readonly l1?: Readonly<Record<string, number>>;
   /** Invalidations, each tag for itself, that are in effect and whose entries are not erased yet. */
   readonly invalidating?: number;
+  /** How many there were, by what caused them. */
+  readonly invalidations?: InvalidationFigures;
   /** What became of its leases. */
   readonly leases?: Readonly<Record<string, number>>;
   /** What became of the questions to its origin. */

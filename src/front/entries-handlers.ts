@@ -2,29 +2,23 @@
 
 import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from '../base/media.js';
 import type { CacheDefinition } from '../caches/definition.js';
-import { entryId, ofEntryIds } from '../caches/entry-id.js';
-import type { LeaseTable } from '../caches/lease-table.js';
+import { entryId } from '../caches/entry-id.js';
 import { EntryBatch } from '../lookup/entry-batch.js';
 import type { EntryStore } from '../lookup/entry-store.js';
 import { readEntryBatch, readInvalidation } from '../lookup/request-json.js';
-import type { Selector } from '../views/fence.js';
 import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
-import { notReady } from './entry-handlers.js';
-import { wasEmptied } from './entry-origins.js';
 import type { Exchange, Headers } from './front.js';
-import { voidLeases } from './lease-voiding.js';
+import type { Invalidations } from './invalidations.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import type { RouteHandlers } from './routes.js';
 
 export interface EntriesHandlerOptions {
   readonly store: EntryStore;
   readonly viewOf: (cache: CacheDefinition) => View | undefined;
-  /** Hides what is meant from every read, until it is erased; of all, how many entries memory held. */
-  readonly fence: (cache: CacheDefinition, selector: Selector) => Promise<number | null>;
-  readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
+  readonly invalidations: Invalidations;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -37,7 +31,7 @@ const THROUGH_OFF = 'headrace; fwd=bypass; detail=origin';
 export function entriesHandlers(
   options: EntriesHandlerOptions,
 ): Pick<RouteHandlers, 'entryBatch' | 'entryInvalidation'> {
-  const { bodyBytesMax, answerError, store, viewOf, leasesOf, fence } = options;
+  const { bodyBytesMax, answerError, store, viewOf, invalidations } = options;
   const writer = new JsonWriter();
 
   async function batch(
@@ -63,15 +57,6 @@ export function entriesHandlers(
     kept.respond(200, ['content-type', asBytes ? BYTES_TYPE : JSON_TYPE, 'cache-status', status], answer);
   }
 
-  /** How many entries there were, where that is known. */
-  async function invalidate(cache: CacheDefinition, body: Uint8Array): Promise<number | null> {
-    const what = ofEntryIds(cache, readInvalidation(body));
-    const view = viewOf(cache);
-    if (view === undefined) throw notReady(cache);
-    await voidLeases(leasesOf(cache), what);
-    return what.kind === 'ids' ? store.erase(view, what.ids) : fence(cache, what);
-  }
-
   return {
     entryBatch: {
       POST(exchange, cache) {
@@ -84,12 +69,9 @@ export function entriesHandlers(
     entryInvalidation: {
       POST(exchange, cache) {
         exchange.readBody(bodyBytesMax, (body, kept) => {
-          invalidate(cache, body)
-            .catch(error => {
-              // What the store has lost is gone.
-              if (wasEmptied(error)) return 0;
-              throw error;
-            })
+          // Within a promise, so that a body that cannot be read is answered like everything else that fails.
+          Promise.resolve()
+            .then(() => invalidations.ofCache(cache, readInvalidation(body)))
             .then(invalidated => kept.respond(200, INVALIDATED, JSON.stringify({ invalidated })))
             .catch(error => answerError(kept, error));
         });

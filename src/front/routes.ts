@@ -18,11 +18,13 @@ export interface RouteHandlers extends CacheRouteHandlers {
   readonly view: Readonly<Record<string, (exchange: Exchange, name: string) => void>>;
   readonly views: Readonly<Record<string, (exchange: Exchange) => void>>;
   readonly caches: Readonly<Record<string, (exchange: Exchange) => void>>;
+  readonly events: Readonly<Record<string, (exchange: Exchange) => void>>;
 }
 
 const VIEWS = '/v1/views';
 const PREFIX = '/v1/views/';
 const CACHES = '/v1/caches';
+const EVENTS = '/v1/events';
 
 export interface Names {
   readonly viewNamed: (name: string) => View | undefined;
@@ -38,6 +40,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     view: allowed(handlers.view),
     views: allowed(handlers.views),
     caches: allowed(handlers.caches),
+    events: allowed(handlers.events),
   };
 
   const { onCache, onEmbedding } = cacheRoutesOf(handlers, cacheNamed);
@@ -73,7 +76,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
     return handler(exchange, known(view, name));
   }
 
-  function onList(exchange: Exchange, kind: 'views' | 'caches'): void {
+  function onList(exchange: Exchange, kind: 'views' | 'caches' | 'events'): void {
     const handler = handlerOf(handlers[kind], exchange.method);
     if (handler === undefined) return refuse(exchange, methods[kind]);
     refuseQuery(exchange);
@@ -88,6 +91,7 @@ export function routesOf(handlers: RouteHandlers, { viewNamed, cacheNamed }: Nam
       if (path.startsWith(EMBEDDING_PREFIX)) return onEmbedding(exchange, path);
       if (path === VIEWS) return onList(exchange, 'views');
       if (path === CACHES) return onList(exchange, 'caches');
+      if (path === EVENTS) return onList(exchange, 'events');
       unknownPath(exchange);
     } catch (error) {
       if (!(error instanceof HeadraceError)) throw error;

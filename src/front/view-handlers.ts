@@ -1,15 +1,24 @@
 /** `/v1/views` and `/v1/views/{view}`: declare, list, show, drop. */
 import { HeadraceError } from '../base/errors.js';
 import { JSON_TYPE } from '../base/media.js';
+import type { InvalidationFigures } from '../observe/invalidation-counts.js';
 import type { ViewRegistry } from '../views/registry.js';
+import type { View } from '../views/schema.js';
 import { nameProblem, readViewDefinition, viewJson } from '../views/view-json.js';
 import type { AnswerError } from './answer-error.js';
 import { BYPASSED, FORWARDED } from './cache-status.js';
 import type { Exchange, Headers } from './front.js';
 import type { RouteHandlers } from './routes.js';
 
+export interface ViewFigures {
+  /** How many there were, by what caused them. */
+  readonly invalidations: InvalidationFigures;
+}
+
 export interface ViewHandlerOptions {
   readonly views: ViewRegistry;
+  /** `undefined`: there is none to show. */
+  readonly figuresOf: (view: View) => ViewFigures | undefined;
   readonly bodyBytesMax: number;
   readonly answerError: AnswerError;
 }
@@ -19,13 +28,17 @@ const DECLARED: Headers = ['content-type', JSON_TYPE, ...FORWARDED];
 
 export function viewHandlers({
   views,
+  figuresOf,
   bodyBytesMax,
   answerError,
 }: ViewHandlerOptions): Pick<RouteHandlers, 'view' | 'views'> {
   function show(exchange: Exchange, name: string): void {
     const view = views.get(name);
     if (view === undefined) throw new HeadraceError('view-not-found', `there is no view ${name}`);
-    exchange.respond(200, READ, viewJson(view));
+    const figures = figuresOf(view);
+    const shown = viewJson(view);
+    const more = figures === undefined ? '' : `,"figures":${JSON.stringify(figures)}`;
+    exchange.respond(200, READ, `${shown.slice(0, -1)}${more}}`);
   }
 
   function list(exchange: Exchange): void {

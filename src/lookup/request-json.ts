@@ -6,19 +6,15 @@ import type { JsonKind } from '../base/json-syntax.js';
 import { failDuplicate, skipValue } from '../base/json-value.js';
 import { idProblem } from '../base/keys.js';
 import { ProblemList, shown } from '../base/problem-list.js';
-import type { Invalidation } from '../views/fence.js';
+import { INVALIDATION_LIMITS, type Invalidation } from '../views/fence.js';
 import type { Feature, View } from '../views/schema.js';
 import { VIEW_LIMITS } from '../views/schema.js';
 import { ENTRY_BATCH_LIMITS } from './entry-batch.js';
 
 export const REQUEST_LIMITS = {
-  ids: 10_000,
+  ...INVALIDATION_LIMITS,
   /** Names in a lookup, repeated ones counted. */
   features: VIEW_LIMITS.features,
-  prefixBytes: 512,
-  tags: 64,
-  tagBytes: 256,
-  patternBytes: 1024,
 } as const;
 
 export interface Lookup {

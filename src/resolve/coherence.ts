@@ -31,7 +31,8 @@ export interface LocalCopies {
 
 /** Questions whose answers may be old when a key has changed. */
 export interface FlightsUnderWay {
-  forget(name: string): void;
+  /** @param isErased nothing but what a fence has hidden before. */
+  forget(name: string, isErased?: boolean): void;
   /** Of one view, where it is said. */
   forgetAll(viewUid?: number): void;
 }
@@ -39,8 +40,8 @@ export interface FlightsUnderWay {
 /** All are told of every change. */
 export function together(...all: readonly FlightsUnderWay[]): FlightsUnderWay {
   return {
-    forget(name) {
-      for (const flights of all) flights.forget(name);
+    forget(name, isErased) {
+      for (const flights of all) flights.forget(name, isErased);
     },
     forgetAll(viewUid) {
       for (const flights of all) flights.forgetAll(viewUid);
@@ -123,6 +124,13 @@ export class Coherence {
     const name = keyName(viewUid, id);
     this.#parts.negative.forget(name);
     this.#parts.flights.forget(name);
+  }
+
+  /** The same of what a fence hid, and is deleted for good. */
+  erasedHere(viewUid: number, id: string): void {
+    const name = keyName(viewUid, id);
+    this.#parts.negative.forget(name);
+    this.#parts.flights.forget(name, true);
   }
 
   /** Records were changed elsewhere; keys of other lanes are none of this one's business. */

@@ -83,10 +83,10 @@ export class OriginFlights<T> {
     else this.#underWay.set(viewUid, count);
   }
 
-  /** The key was changed, here or elsewhere. */
-  forget(name: string): void {
+  /** The key was changed, here or elsewhere. Of what is erased the fence has told: who asks since then knows of it. */
+  forget(name: string, isErased = false): void {
     const flight = this.#flights.get(name);
-    if (flight === undefined) return;
+    if (flight === undefined || isErased) return;
     flight.isVoid = true;
     this.#flights.delete(name);
   }

@@ -144,7 +144,7 @@ export class StoreWalk {
   async #delete({ uid, slot }: LaneView['view'], writes: readonly TierWrite[]): Promise<void> {
     const { cache, chain, coherence } = this.#parts;
     const changed = () => {
-      for (const { key } of writes) coherence.changedHere(uid, idOfStorageKey(key));
+      for (const { key } of writes) coherence.erasedHere(uid, idOfStorageKey(key));
     };
     await chain.putMany(writes, changed);
     // Also of what was read from a tier above before that had the tombstone.

@@ -12,7 +12,7 @@ import type { StoreHandle, ToOwner, ToThread } from './thread-messages.js';
 
 /** @throws HeadraceError `draining` when the store has been closed. */
 export async function joinStore(handle: StoreHandle, clock: Clock): Promise<Store> {
-  const { port, table, reader, definitions, deadlineMs, lineBytesMax } = handle;
+  const { port, table, reader, definitions, events, deadlineMs, lineBytesMax } = handle;
   const lanes = new RemoteLanes(port, clock, handle.lanes, handle.callsMax);
   let views = new Map<string, View>();
   let isClosed = false;
@@ -49,7 +49,7 @@ export async function joinStore(handle: StoreHandle, clock: Clock): Promise<Stor
   const records = new RecordStore({ table: new TableReader(table, reader), lanes, clock, deadlineMs });
   return new Store(
     {
-      ...{ records, definitions, lineBytesMax },
+      ...{ records, definitions, events, lineBytesMax },
       viewNamed: name => (isBuiltIn(name) ? undefined : known().get(name)),
       entryView: ({ name }) => known().get(entryViewName(name)),
       views: () => [...known().values()].filter(({ name }) => !isBuiltIn(name)),

@@ -13,6 +13,7 @@ import { type PutEntryOptions, putHeaders } from '../client/entry-put.js';
 import type { Invalidation } from '../client/invalidation.js';
 import type { RowSink } from '../lookup/record-store.js';
 import { readInvalidation } from '../lookup/request-json.js';
+import type { Invalidation as Selection } from '../views/fence.js';
 import type { View } from '../views/schema.js';
 import type { StoreParts } from './store-parts.js';
 
@@ -123,12 +124,8 @@ export class StoreCache {
    * were; of all, to how many memory held; else to `null`, for that is known only when they are erased.
    */
   async invalidate(what: Invalidation): Promise<number | null> {
-    const { records } = this.#parts;
-    const spec = ofEntryIds(this.#definition, readInvalidation(Buffer.from(JSON.stringify(what))));
-    const view = this.#view();
-    return spec.kind === 'ids'
-      ? orEmptied(records.erase(view, spec.ids), 0)
-      : this.#parts.fence(this.#definition, spec);
+    const read = readInvalidation(Buffer.from(JSON.stringify(what)));
+    return invalidateEntries(this.#parts, this.#definition, read);
   }
 
   #id(key: string): string {
@@ -137,9 +134,7 @@ export class StoreCache {
   }
 
   #view(): View {
-    const view = this.#parts.entryView(this.#definition);
-    if (view === undefined) throw new HeadraceError('unavailable', `the cache ${this.name} is not ready yet`);
-    return view;
+    return entryView(this.#parts, this.#definition);
   }
 
   #entryOf(bytes: Uint8Array, offset: number, length: number): CacheEntry | undefined {
@@ -155,6 +150,25 @@ export class StoreCache {
       ttlSeconds: Math.floor((entry.freshUntil - nowMs) / 1000),
     });
   }
+}
+
+/** Removes entries for good, as `StoreCache.invalidate` does. */
+export async function invalidateEntries(
+  parts: StoreParts,
+  cache: CacheDefinition,
+  what: Selection,
+): Promise<number | null> {
+  const ofIds = ofEntryIds(cache, what);
+  const view = entryView(parts, cache);
+  if (ofIds.kind !== 'ids') return parts.fence(cache, ofIds);
+  return orEmptied(parts.records.erase(view, ofIds.ids), 0);
+}
+
+/** @throws HeadraceError `unavailable` */
+function entryView(parts: StoreParts, cache: CacheDefinition): View {
+  const view = parts.entryView(cache);
+  if (view === undefined) throw new HeadraceError('unavailable', `the cache ${cache.name} is not ready yet`);
+  return view;
 }
 
 /** What there is when the store has lost the cache meanwhile, and it was made anew. */

@@ -1,5 +1,6 @@
 /** What a store in the process is made of, in the thread that opened it as in one that joined. */
 import type { CacheDefinition } from '../caches/definition.js';
+import type { EventRules } from '../caches/events/event-rules.js';
 import type { RecordStore } from '../lookup/record-store.js';
 import type { Selector } from '../views/fence.js';
 import type { View, ViewDefinition } from '../views/schema.js';
@@ -7,6 +8,7 @@ import type { View, ViewDefinition } from '../views/schema.js';
 export interface StoreParts {
   readonly records: RecordStore;
   readonly definitions: readonly CacheDefinition[];
+  readonly events: EventRules;
   /** The longest record that a load takes, in bytes of its JSON. */
   readonly lineBytesMax: number;
   viewNamed(name: string): View | undefined;

@@ -1,8 +1,11 @@
 /** The feature store and the named caches in the process itself: the server without HTTP. */
+import type { EventOutcome } from '../caches/events/event-outcome.js';
+import type { HeadraceEvent } from '../client/events.js';
 import type { Features } from '../client/feature-types.js';
 import type { ViewDefinition, ViewInfo } from '../client/view-client.js';
 import { viewJson } from '../views/view-json.js';
 import { StoreCache } from './store-cache.js';
+import { takeEvents } from './store-events.js';
 import type { StoreParts } from './store-parts.js';
 import { StoreView } from './store-view.js';
 import type { StoreHandle } from './thread-messages.js';
@@ -37,6 +40,11 @@ export class Store {
 
   caches(): string[] {
     return this.#parts.definitions.map(({ name }) => name);
+  }
+
+  /** Invalidates what the configuration file says of the events; when one is wrong, of none. Resolves to what each rule did. */
+  event(events: HeadraceEvent | readonly HeadraceEvent[]): Promise<readonly EventOutcome[]> {
+    return takeEvents(this.#parts, events);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CacheDefinition } from '../caches/definition.js';
 import type { VectorLoad } from '../caches/embeddings/vector-line.js';
 import type { EntryHead } from '../caches/entry.js';
+import type { EventRules } from '../caches/events/event-rules.js';
 import type { TableHandle } from '../l1/layout.js';
 import type { EntryLease, Failure, IngestResult, PutResult } from '../lanes/messages.js';
 import type { Invalidation, Selector } from '../views/fence.js';
@@ -16,6 +17,7 @@ export interface StoreHandle {
   readonly reader: number;
   readonly lanes: number;
   readonly definitions: readonly CacheDefinition[];
+  readonly events: EventRules;
   readonly deadlineMs: number;
   readonly lineBytesMax: number;
   /** Calls that may wait at once. */

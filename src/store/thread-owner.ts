@@ -8,6 +8,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
+import type { EventRules } from '../caches/events/event-rules.js';
 import type { TableHandle } from '../l1/layout.js';
 import type { LaneCalls } from '../lanes/lanes.js';
 import { failureOf } from '../lanes/messages.js';
@@ -24,6 +25,7 @@ export interface ThreadOwnerParts {
   /** As `StoreParts` have it. */
   readonly fence: (cache: string, selector: Selector) => Promise<number | null>;
   readonly definitions: readonly CacheDefinition[];
+  readonly events: EventRules;
   readonly deadlineMs: number;
   readonly lineBytesMax: number;
   readonly callsMax: number;
@@ -61,7 +63,7 @@ export class ThreadOwner {
   /** A place for one thread. @throws HeadraceError `overloaded` when there are as many as there may be. */
   handle(): StoreHandle {
     const parts = this.#begun();
-    const { table, lanes, definitions, deadlineMs, lineBytesMax, callsMax } = parts;
+    const { table, lanes, definitions, events, deadlineMs, lineBytesMax, callsMax } = parts;
     const { port1, port2 } = new MessageChannel();
     const place = { reader: this.#freeReader(), port: port1, hasJoined: false, seen: 0, answers: [] };
     this.#places.add(place);
@@ -79,6 +81,7 @@ export class ThreadOwner {
       reader,
       lanes: lanes.count,
       definitions,
+      events,
       deadlineMs,
       lineBytesMax,
       callsMax,

@@ -25,6 +25,15 @@ export type Selector =
   | { readonly kind: 'pattern'; readonly pattern: string }
   | { readonly kind: 'all' };
 
+/** Of one invalidation. */
+export const INVALIDATION_LIMITS = {
+  ids: 10_000,
+  prefixBytes: 512,
+  tags: 64,
+  tagBytes: 256,
+  patternBytes: 1024,
+} as const;
+
 export interface Fence {
   readonly kind: 'all' | 'prefix' | 'pattern' | 'tag';
   /** Empty for all. */

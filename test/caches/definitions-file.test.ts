@@ -20,7 +20,7 @@ import {
 const directory = mkdtempSync(join(tmpdir(), 'headrace-test-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const read = (text: string) => readDefinitions(Buffer.from(text), 'f');
+const read = (text: string) => readDefinitions(Buffer.from(text), 'f').caches;
 const readCaches = (caches: unknown) => read(JSON.stringify({ caches }));
 const named = (definitions: readonly CacheDefinition[], name: string) =>
   definitions.find(definition => definition.name === name);
@@ -37,7 +37,7 @@ function problems(run: () => unknown): string[] {
 
 describe('the caches that come configured', () => {
   test('are those of the contract', () => {
-    const ttls = readDefinitionsFile('').map(({ name, ttlMs }) => [name, ttlMs / 60_000]);
+    const ttls = readDefinitionsFile('').caches.map(({ name, ttlMs }) => [name, ttlMs / 60_000]);
     expect(ttls).toEqual([
       ['results', 5],
       ['recommendations', 5],
@@ -279,9 +279,9 @@ describe('a file', () => {
     );
     expect(problems(() => readDefinitionsFile(directory))[0]).toMatch(/cannot be read/);
     writeFileSync(path, '{"caches":{"plans":null}}');
-    expect(readDefinitionsFile(path).length).toBe(CACHES_STANDARD.length - 1);
+    expect(readDefinitionsFile(path).caches.length).toBe(CACHES_STANDARD.length - 1);
     writeFileSync(path, '{}'.padEnd(DEFINITIONS_FILE_BYTES_MAX));
-    expect(readDefinitionsFile(path)).toEqual(CACHES_STANDARD);
+    expect(readDefinitionsFile(path).caches).toEqual(CACHES_STANDARD);
     truncateSync(path, DEFINITIONS_FILE_BYTES_MAX + 1);
     expect(problems(() => readDefinitionsFile(path))[0]).toMatch(/has 1048577 bytes, 1048576 are allowed/);
   });

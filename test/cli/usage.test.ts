@@ -126,7 +126,8 @@ describe('config', () => {
 
   it('prints the named caches as the file has them, which may be read back', async () => {
     const file = join(directory, 'config.json');
-    writeFileSync(file, '{"caches":{"plans":null,"results":{"ttl":"90s"},"suggest":{}}}');
+    const events = '{"a":[{"cache":"results","tags":["{id}","b"]},{"view":"docs","all":true}],"b":[]}';
+    writeFileSync(file, `{"caches":{"plans":null,"results":{"ttl":"90s"},"suggest":{}},"events":${events}}`);
     const { code, out } = await headrace(['config', '--config-file', file]);
     expect(code).toBe(0);
     const shown = [...out.matchAll(/^# ?(.*)$/gm)].map(([, line]) => line);
@@ -134,21 +135,26 @@ describe('config', () => {
     expect(readDefinitions(Buffer.from(json), '')).toEqual(readDefinitionsFile(file));
     expect(out).toContain('"suggest": {"enabled":true,"ttl":"5m",');
     expect(out).toContain('"plans": null');
+    expect(out).toContain('"b": []');
   });
 
   it('names what is wrong in the file', async () => {
     const file = join(directory, 'wrong.json');
-    writeFileSync(file, '{"caches":{"plans":{"ttl":"soon"},"results":{"tt":1}}}');
+    writeFileSync(
+      file,
+      '{"caches":{"plans":{"ttl":"soon"},"results":{"tt":1}},"events":{"a":[{"view":"v"}]}}',
+    );
     const lines = [
       `${file}: caches.plans.ttl must be a whole number with a unit: 250ms, 30s, 15m, 24h, 7d\n`,
       `${file}: caches.results.tt is not known here\n`,
+      `${file}: events.a.0 must have exactly one of ids, prefix, tags, pattern, all\n`,
     ];
     const told = await Promise.all(
       ['config', 'serve'].map(command => headrace([command], { HEADRACE_CONFIG_FILE: file })),
     );
     for (const found of told) expect(found).toEqual(mistake(`headrace: ${lines.join('')}`));
     const { code, out } = await headrace(['doctor', '--json', '--config-file', file]);
-    expect([code, ...lines.map(line => out.includes(line.trimEnd()))]).toEqual([1, true, true]);
+    expect([code, ...lines.map(line => out.includes(line.trimEnd()))]).toEqual([1, true, true, true]);
   });
 
   it('does not print the admin key', () => {

@@ -132,7 +132,10 @@ describe('an entry that is asked for by way of the origin', () => {
     },
   );
 
-  it('is not kept when it changes elsewhere meanwhile, though its version there is older', async () => {
+  it.each([
+    ['changes elsewhere, though its version there is older, is not kept', 'changedHere', false],
+    ['is erased, since a fence of before has hidden it, is kept', 'erasedHere', true],
+  ] as const)('and meanwhile %s', async (_, told, isStored) => {
     let release: (() => void) | undefined;
     const { ask, coherence } = lane(
       () =>
@@ -142,9 +145,9 @@ describe('an entry that is asked for by way of the origin', () => {
     );
     const waiting = ask('k');
     while (release === undefined) await undefined;
-    coherence.changedHere(9, 'k');
+    coherence[told](9, 'k');
     release();
-    expect(await waiting).toMatchObject({ text: 'old', isStored: false });
+    expect(await waiting).toMatchObject({ text: 'old', isStored });
   });
 
   it('is asked for once, and those that join are told apart', async () => {

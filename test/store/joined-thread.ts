@@ -1,6 +1,6 @@
 /** A thread that joins a store and does what it is told. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { HeadraceError, open, type StoreHandle } from '../../src/index.js';
+import { HeadraceError, type HeadraceEvent, open, type StoreHandle } from '../../src/index.js';
 import { DOCS, OTHER_DOCS } from './joined-views.js';
 
 export type Order =
@@ -9,6 +9,7 @@ export type Order =
   | { readonly kind: 'write' | 'write-entry' | 'delete'; readonly id: string; readonly text: string }
   | { readonly kind: 'write-tagged'; readonly keys: readonly string[]; readonly tag: string }
   | { readonly kind: 'invalidate'; readonly what: Parameters<typeof results.invalidate>[0] }
+  | { readonly kind: 'event'; readonly event: HeadraceEvent }
   /** The keys whose entries are there: of memory alone, and asked for. */
   | { readonly kind: 'there'; readonly keys: readonly string[] }
   | { readonly kind: 'load'; readonly from: number; readonly count: number }
@@ -37,6 +38,8 @@ async function obey(order: Order): Promise<unknown> {
       return Promise.all(order.keys.map(key => results.put(key, key, { tags: [order.tag] })));
     case 'invalidate':
       return results.invalidate(order.what);
+    case 'event':
+      return store.event(order.event);
     case 'there': {
       const inMemory = order.keys.filter(key => results.getSync(key) !== undefined);
       const entries = await results.batchGet(order.keys);

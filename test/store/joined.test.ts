@@ -1,5 +1,7 @@
 /** One store, several threads: shared memory is read by each itself, everything else goes through the one that opened it. */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HeadraceError, open, type Store } from '../../src/index.js';
@@ -8,11 +10,20 @@ import { eventually } from '../support/redis-server.js';
 import type { Order } from './joined-thread.js';
 import { DOCS } from './joined-views.js';
 
+const EVENTS = {
+  'tag.changed': [
+    { cache: 'results', tags: ['{tag}'] },
+    { view: 'docs', ids: ['{id}'] },
+  ],
+};
 let store: Store;
 const threads: JoinedThread[] = [];
 
 beforeAll(async () => {
-  store = await open({ dataDir: makeDataDir(), l1Bytes: '16MiB', lanes: 2, deadline: '30s' });
+  const dataDir = makeDataDir();
+  const configFile = join(dataDir, 'config.json');
+  writeFileSync(configFile, JSON.stringify({ events: EVENTS }));
+  store = await open({ dataDir, configFile, l1Bytes: '16MiB', lanes: 2, deadline: '30s' });
   await store.view('docs', DOCS).declare();
 });
 afterEach(async () => {
@@ -112,6 +123,21 @@ it('what is invalidated of a cache in one thread is gone at once in each', async
   await inEach(() => results.invalidate({ tags: ['old'] }));
   await inEach(() => two.do({ kind: 'invalidate', what: { prefix: 'old' } }));
   await inEach(() => two.do({ kind: 'invalidate', what: { pattern: 'o*d*' } }));
+  const event = { type: 'tag.changed', tag: 'old', id: ['in memory', 'not'] };
+  const docs = store.view('docs', DOCS);
+  await docs.put('in memory', { title: '' });
+  await inEach(async () => {
+    const outcomes = await one.do({ kind: 'event', event });
+    expect(outcomes).toEqual([
+      { event: 'tag.changed', cache: 'results', tags: 1, invalidated: null },
+      { event: 'tag.changed', view: 'docs', ids: 2, invalidated: 1 },
+    ]);
+    return null;
+  });
+  expect(docs.getSync('in memory')).toBeUndefined();
+  await inEach(async () => (await store.event({ ...event, id: [] }))[0]?.invalidated);
+  expect(await one.do({ kind: 'event', event: { type: 'tag.lost' } })).toBe('!unknown-event');
+  expect(await one.do({ kind: 'event', event: { type: 'tag.changed' } })).toBe('!bad-event');
   await two.do({ kind: 'write-tagged', keys: ['old0'], tag: 'old' });
   expect(await one.do({ kind: 'there', keys: ['old0', 'old1'] })).toEqual({
     inMemory: ['old0'],
