@@ -12,6 +12,8 @@ async function load(name: string | undefined): Promise<RivalServer> {
     case 'fastify-bentocache':
     case 'fastify-bentocache-objects':
       return (await import('./rivals/fastify-bentocache.js')).serve;
+    case 'fastify-lru-cache':
+      return (await import('./rivals/fastify-lru-cache.js')).serve;
     case 'fastify-ioredis':
     case 'fastify-ioredis-columns':
       return (await import('./rivals/fastify-ioredis.js')).serve;

@@ -2,6 +2,7 @@
  * Runs scenarios one after the other, each with a server and a data directory of its own, and hands back what they
  * measured. Both commands, `bench` and `gate`, go through here.
  */
+import { KEY_PREFIX } from './data/entries.js';
 import { BENCH_VIEWS } from './data/records.js';
 import { ClosedLoop } from './load/closed-loop.js';
 import { RIVALS, type RivalName } from './rivals/rival.js';
@@ -64,8 +65,11 @@ interface Shared {
 async function runScenario(scenario: Scenario, settings: Settings, shared: Shared): Promise<CaseResult[]> {
   const dataDir = temporaryDir('data');
   let current: Server | undefined;
-  const start = async (l1Bytes: number | undefined): Promise<ChildServer> => {
-    const server = await startHeadrace({ dataDir, l1Bytes });
+  const start = async (
+    l1Bytes: number | undefined,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ChildServer> => {
+    const server = await startHeadrace({ dataDir, l1Bytes, env });
     current = server;
     return server;
   };
@@ -78,9 +82,10 @@ async function runScenario(scenario: Scenario, settings: Settings, shared: Share
     arrivals: settings.arrivals,
     rivals: shared.rivals,
     redisUrl: typeof shared.redis === 'string' ? '' : shared.redis.url,
+    queriesFile: settings.queries,
     closedLoop: shared.closedLoop,
-    server: async l1Bytes =>
-      settings.url === undefined ? start(l1Bytes) : headraceAt(settings.url, settings.pid),
+    server: async (l1Bytes, env) =>
+      settings.url === undefined ? start(l1Bytes, env) : headraceAt(settings.url, settings.pid),
     restart: async l1Bytes => {
       await current?.stop();
       return start(l1Bytes);
@@ -93,13 +98,15 @@ async function runScenario(scenario: Scenario, settings: Settings, shared: Share
   } finally {
     await current?.stop();
     removeDir(dataDir);
-    if (settings.url !== undefined) await removeViews(headraceAt(settings.url, undefined));
+    if (settings.url !== undefined) await removeAll(headraceAt(settings.url, undefined));
   }
 }
 
 /** A server that goes on running should not keep what benchmarks put there. Whether it lets go is not our result. */
-async function removeViews(server: Server): Promise<void> {
+async function removeAll(server: Server): Promise<void> {
   for (const view of Object.values(BENCH_VIEWS)) {
     await call(server, 'DELETE', `/v1/views/${view}`).catch(() => {});
   }
+  const body = JSON.stringify({ prefix: KEY_PREFIX });
+  await call(server, 'POST', '/v1/caches/results/invalidate', { body }).catch(() => {});
 }

@@ -13,6 +13,8 @@ export interface Settings {
   readonly rivals: boolean;
   readonly url: URL | undefined;
   readonly pid: number | undefined;
+  /** A file of documents whose ids are queries. */
+  readonly queries: string | undefined;
   readonly out: string;
   /** The report's file; `report.json` in `out` when `undefined`. */
   readonly json: string | undefined;
@@ -27,6 +29,7 @@ interface Flags {
   rivals?: boolean;
   url?: URL;
   pid?: number;
+  queries?: string;
   out: string;
   json?: string;
 }
@@ -43,6 +46,7 @@ export function withSharedOptions(command: Command): Command {
     .option('--rivals', 'run rivals side by side')
     .option('--url <url>', 'measure a server that runs already, http://HOST:PORT', parseUrl)
     .option('--pid <n>', 'its process id, for CPU time and memory', parseWhole)
+    .option('--queries <file>', 'NDJSON, gzipped or not, whose ids are the queries of cache-hit-ratio')
     .option('--out <dir>', 'folder for the report and histograms', 'bench-out')
     .option('--json <file>', 'where to write the report instead of report.json in that folder')
     .showHelpAfterError('(--help says more)');
@@ -50,9 +54,22 @@ export function withSharedOptions(command: Command): Command {
 
 /** The shared flags of a parsed command. */
 export function settingsOf(command: Command): Settings {
-  const { size, rate, duration, arrivals, seed, rivals, url, pid, out, json } = command.opts<Flags>();
+  const { size, rate, duration, arrivals, seed, rivals, url, pid, queries, out, json } =
+    command.opts<Flags>();
   if (pid !== undefined && url === undefined) throw new UserError('--pid goes with --url');
-  return { size, rate, durationMs: duration, arrivals, seed, rivals: rivals ?? false, url, pid, out, json };
+  return {
+    size,
+    rate,
+    durationMs: duration,
+    arrivals,
+    seed,
+    rivals: rivals ?? false,
+    url,
+    pid,
+    queries,
+    out,
+    json,
+  };
 }
 
 export function parseDuration(text: string): number {

@@ -12,6 +12,13 @@ export interface Size {
   /** Documents of the miss scenario: far more than its L1 holds. */
   readonly missDocuments: number;
   readonly zipfDocuments: number;
+  /** Queries that are made, in how many requests. */
+  readonly queryRequests: number;
+  /** Clients that ask a named cache at once, and a crowd of them. */
+  readonly clients: number;
+  readonly crowd: number;
+  /** Keys that all clients want when nobody has them. */
+  readonly coldKeys: number;
   /** Documents that the scenario of the tiers finds below L1: far more than L1 holds. */
   readonly coldDocuments: number;
   /** Of the ids of its lookups. */
@@ -36,6 +43,10 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 1_000,
     missDocuments: 20_000,
     zipfDocuments: 10_000,
+    queryRequests: 5_000,
+    clients: 100,
+    crowd: 500,
+    coldKeys: 3,
     coldDocuments: 10_000,
     missPercents: [100],
     loadRecords: 20_000,
@@ -51,6 +62,10 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 5_000,
     missDocuments: 100_000,
     zipfDocuments: 100_000,
+    queryRequests: 50_000,
+    clients: 1_000,
+    crowd: 5_000,
+    coldKeys: 10,
     coldDocuments: 20_000,
     missPercents: [10, 50, 100],
     loadRecords: 500_000,
@@ -66,6 +81,10 @@ export const SIZES: Readonly<Record<SizeName, Size>> = {
     documents: 10_000,
     missDocuments: 500_000,
     zipfDocuments: 1_000_000,
+    queryRequests: 200_000,
+    clients: 1_000,
+    crowd: 5_000,
+    coldKeys: 100,
     coldDocuments: 40_000,
     missPercents: [10, 50, 100],
     loadRecords: 25_000_000,

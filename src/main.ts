@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { systemClock } from './base/clock.js';
-import { HeadraceError } from './base/errors.js';
+import { HeadraceError, type Problem } from './base/errors.js';
 import { CACHE_LIMITS, type CacheDefinition } from './caches/definition.js';
 import { DefinitionsFileError, readDefinitionsFile } from './caches/definitions-file.js';
 import { LiveCaches } from './caches/live-caches.js';
@@ -24,6 +24,7 @@ import type { LaneEvent } from './lanes/lane-event.js';
 import { Lanes } from './lanes/lanes.js';
 import { WarmingProgress } from './lanes/warming.js';
 import { type Log, openLog } from './observe/log.js';
+import { ProblemCounts } from './observe/problem-counts.js';
 import { breakerMemory } from './resolve/breaker.js';
 import { compressAboveOf } from './resolve/compressed-tier.js';
 import type { LaneWorkerData, SharedStores } from './resolve/lane-worker-data.js';
@@ -109,6 +110,8 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const caches = new LiveCaches(engine.definitions, cache => lists.switched(cache));
     const { handler, endWaits } = dataPlane({ config, log, ...engine, caches });
     const limits = frontLimits(config);
+    const problems = new ProblemCounts();
+    const onProblem = (problem: Problem) => problems.count(problem);
     const onError = (error: unknown) => log.error({ err: error }, 'a request failed by a bug');
     const admin = await listen('admin', config.adminHost, config.adminPort, () =>
       openFront(
@@ -122,6 +125,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
             readiness: () => readiness,
             warming: () => warming.current,
             lists: () => lists.left(),
+            problems: () => problems.figures(),
             switches: switchHandler({ caches, log }),
           }),
           onError,
@@ -133,7 +137,7 @@ export async function startServer(config: Config, log: Log, laneWorker: URL = LA
     const data = await listen('data', config.host, config.port, () =>
       openFront(
         config.front,
-        { host: config.host, port: config.port, limits, handler, cacheStatus: true, onError },
+        { host: config.host, port: config.port, limits, handler, cacheStatus: true, onProblem, onError },
         message => log.warn(message),
       ),
     );
@@ -186,7 +190,7 @@ export async function openEngine(
     const table = createL1(config, slotsOf(config.viewsMax, definitions.length), threads?.threadsMax);
     let served: ServedViews | undefined;
     const warming = warmingProgress(config, log);
-    const origins = sharedOrigins(definitions);
+    const origins = sharedOrigins(definitions, config.leaseTime);
     const lists = sharedLists(definitions, config.lanes);
     const onEvent = (event: LaneEvent) => served?.take(event);
     const caches = { origins, lists, compressAbove: compressAboveOf(definitions) };

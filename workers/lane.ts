@@ -23,8 +23,8 @@ import {
 } from '../src/lanes/messages.js';
 import { Amends } from '../src/resolve/amends.js';
 import { type Found, TierChain } from '../src/resolve/chain.js';
-import { Coherence, type CoherenceParts, together } from '../src/resolve/coherence.js';
-import { EntryLeases } from '../src/resolve/entry-leases.js';
+import { Coherence, type CoherenceParts, keyName, together } from '../src/resolve/coherence.js';
+import { EntryLeases, type EntryLeasesParts } from '../src/resolve/entry-leases.js';
 import { Eraser } from '../src/resolve/eraser.js';
 import { Housekeeping } from '../src/resolve/housekeeping.js';
 import { type LaneCache, TableCache } from '../src/resolve/lane-cache.js';
@@ -33,6 +33,7 @@ import { LaneViews } from '../src/resolve/lane-views.js';
 import { isShared, type LaneWorkerData } from '../src/resolve/lane-worker-data.js';
 import { NegativeEntries } from '../src/resolve/negative-entries.js';
 import { OriginFlights } from '../src/resolve/origin-flights.js';
+import { OriginLeases } from '../src/resolve/origin-leases.js';
 import { Pace } from '../src/resolve/pace.js';
 import { ReadResolver } from '../src/resolve/read-resolver.js';
 import { type Outcome, ReadThrough } from '../src/resolve/read-through.js';
@@ -119,10 +120,10 @@ async function open(
   const leases = record.replace && new EntryLeases({ ...parts, versions, record });
   const writes = new RecordWriter({ ...parts, versions, leases, tombstoneTtlMs: data.tombstoneTtlMs });
   const origins = openOrigins(data, clock, notify);
-  const { caches } = origins;
-  const asking = { caches, flights: throughFlights };
-  const through = new ReadThrough({ ...parts, ...asking, reads, writes, versions });
-  const eraser = new Eraser({ ...parts, record, writes, origins: caches, pause: nextTurn });
+  const originLeases = record.replace && openOriginLeases({ ...parts, versions, record, flights });
+  const asking = { flights: throughFlights, leases: originLeases, reads, writes, versions };
+  const through = new ReadThrough({ ...parts, ...asking, caches: origins.caches });
+  const eraser = new Eraser({ ...parts, record, writes, origins: origins.caches, pause: nextTurn });
   const sweeper = openSweeper(data, { ...parts, record: tiers.stored, writes, flights: allFlights });
   // What their fences hide may still lie in the table.
   for (const view of known) sweeper.declare(view);
@@ -239,6 +240,25 @@ function chainOf(
       else amends?.owe(keys);
     },
   });
+}
+
+/** A mark changes nothing that is being asked of an origin, but what is being read. */
+function openOriginLeases(
+  parts: Omit<EntryLeasesParts, 'coherence'> &
+    Pick<CoherenceParts, 'negative' | 'flights'> & { coherence: Coherence },
+): OriginLeases {
+  const { coherence, negative, flights, versions, clock } = parts;
+  const quiet: EntryLeasesParts['coherence'] = {
+    beginWrite: name => coherence.beginWrite(name),
+    isNewest: (name, pass) => coherence.isNewest(name, pass),
+    servedUntil: expiresAtMs => coherence.servedUntil(expiresAtMs),
+    changedHere(viewUid, id) {
+      negative.forget(keyName(viewUid, id));
+      flights.forget(keyName(viewUid, id));
+    },
+  };
+  const leases = new EntryLeases({ ...parts, coherence: quiet });
+  return new OriginLeases({ leases, versions, clock, rest: restUnref });
 }
 
 function storeOfRecord({ levels }: LaneTiers): Tier {

@@ -1,49 +1,59 @@
 /**
- * A closed loop in which no request comes twice: each connection takes the next one of them all when its last was
- * answered. For reads that must miss L1; `closed-loop.ts` begins anew with each round, with what L1 has by then.
+ * A closed loop of clients: each sends its next request when its last was answered, and no request comes twice unless it
+ * is given twice. For reads that must miss L1 (`closed-loop.ts` begins anew with each round, with what L1 has by then),
+ * and for how long answers take when so many clients ask at once.
+ *
+ * Its latencies are from sending to the answer: a client that waits sends nothing meanwhile. For those of a given rate
+ * see `open-loop.ts`.
  */
 import { type Address, Connections } from './connections.js';
 import type { LoadRequest } from './open-loop.js';
+import { Tally } from './tally.js';
 
 export interface ClosedPassPlan {
-  readonly connections: number;
-  readonly durationMs: number;
+  /** Each with a connection of its own. */
+  readonly clients: number;
+  /** The pass ends when the time is over or each client has sent so many, whichever comes first. */
+  readonly durationMs?: number;
+  readonly requestsEach?: number;
   readonly timeoutMs: number;
   readonly next: () => LoadRequest;
 }
 
 export interface ClosedPassOutcome {
-  readonly responses: number;
-  /** Responses other than 2xx, and requests without one. */
-  readonly errors: number;
+  readonly tally: Tally;
   readonly elapsedMs: number;
 }
 
 const TEND_MS = 50;
 
 export async function closedPass(address: Address, plan: ClosedPassPlan): Promise<ClosedPassOutcome> {
-  const transport = await Connections.open(address, plan.connections, plan.timeoutMs);
+  const { clients, durationMs = Number.POSITIVE_INFINITY, requestsEach = Number.POSITIVE_INFINITY } = plan;
+  const transport = await Connections.open(address, clients, plan.timeoutMs);
   const tending = setInterval(() => transport.tend(), TEND_MS);
+  const tally = new Tally();
   const startMs = performance.now();
-  let responses = 0;
-  let errors = 0;
   const ask = () =>
     new Promise<void>(resolve => {
-      transport.send(plan.next(), answer => {
-        if (typeof answer === 'string') errors++;
-        else {
-          responses++;
-          if (answer.status >= 300) errors++;
-        }
+      const request = plan.next();
+      const sentMs = performance.now();
+      tally.arrivals += 1;
+      transport.send(request, answer => {
+        const tookMs = performance.now() - sentMs;
+        if (typeof answer === 'string') tally.failure(tookMs, answer);
+        else tally.response(tookMs, answer, request.isRead);
         resolve();
       });
     });
   const client = async () => {
-    while (performance.now() - startMs < plan.durationMs && transport.free > 0) await ask();
+    for (let sent = 0; sent < requestsEach; sent++) {
+      if (performance.now() - startMs >= durationMs || transport.free === 0) return;
+      await ask();
+    }
   };
   try {
-    await Promise.all(Array.from({ length: plan.connections }, client));
-    return { responses, errors, elapsedMs: performance.now() - startMs };
+    await Promise.all(Array.from({ length: clients }, client));
+    return { tally, elapsedMs: performance.now() - startMs };
   } finally {
     clearInterval(tending);
     transport.close();

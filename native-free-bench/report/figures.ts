@@ -1,6 +1,13 @@
 /** What is worked out from a case's measurements, once for terminal, report and thresholds. */
 import type { Histogram } from 'hdr-histogram-js';
-import type { CaseResult, ClosedResult, OpenResult, Round } from '../scenarios/scenario.js';
+import {
+  type CaseResult,
+  type ClientsResult,
+  type ClosedResult,
+  latenciesOf,
+  type OpenResult,
+  type Round,
+} from '../scenarios/scenario.js';
 
 export const PERCENTILES = [50, 95, 99, 99.9] as const;
 
@@ -35,8 +42,8 @@ export function cpuUsPerRequest(rounds: readonly Round[]): Spread | undefined {
   );
 }
 
-export function achievedRate(open: OpenResult): number {
-  return open.tally.responses / (open.elapsedMs / 1000);
+export function achievedRate({ tally, elapsedMs }: OpenResult | ClientsResult): number {
+  return tally.responses / (elapsedMs / 1000);
 }
 
 export interface Ratios {
@@ -66,20 +73,22 @@ export function ratiosTo(rival: ClosedResult['rivals'][number], headrace: readon
 /** The closed loop's where there is one, since the open loop's rate is what was set. */
 export function headlineRps(result: CaseResult): number | undefined {
   if (result.closed !== undefined) return requestsPerSecond(result.closed.headrace)?.median;
-  return result.open === undefined ? undefined : achievedRate(result.open);
+  const latencies = latenciesOf(result);
+  return latencies && achievedRate(latencies);
 }
 
 export function headlineCpuUs(result: CaseResult): number | undefined {
   if (result.closed !== undefined) return cpuUsPerRequest(result.closed.headrace)?.median;
-  return result.open?.cpuUsPerRequest;
+  return latenciesOf(result)?.cpuUsPerRequest;
 }
 
-/** Of the open loop's arrivals and the closed loop's responses together. */
+/** Of all that was asked, in the open loop or by clients, and in the rounds of the closed loop. */
 export function errorRate(result: CaseResult): number | undefined {
-  const { open, closed } = result;
-  if (open === undefined && closed === undefined) return undefined;
+  const { closed } = result;
+  const tally = latenciesOf(result)?.tally;
+  if (tally === undefined && closed === undefined) return undefined;
   const rounds = closed?.headrace ?? [];
-  const errors = rounds.reduce((sum, round) => sum + round.errors, open?.tally.errors ?? 0);
-  const tried = rounds.reduce((sum, round) => sum + round.responses, open?.tally.arrivals ?? 0);
+  const errors = rounds.reduce((sum, round) => sum + round.errors, tally?.errors ?? 0);
+  const tried = rounds.reduce((sum, round) => sum + round.responses, tally?.arrivals ?? 0);
   return tried === 0 ? 0 : errors / tried;
 }

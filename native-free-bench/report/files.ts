@@ -1,7 +1,7 @@
-/** Writes the report as JSON, and each open-loop latency distribution as a `.hgrm` file (milliseconds) for plotting. */
+/** Writes the report as JSON, and each latency distribution as a `.hgrm` file (milliseconds) for plotting. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type CaseResult, caseName } from '../scenarios/scenario.js';
+import { type CaseResult, caseName, latenciesOf } from '../scenarios/scenario.js';
 import type { Settings } from '../settings.js';
 import { UserError } from '../user-error.js';
 import type { Report } from './report.js';
@@ -17,8 +17,9 @@ export function writeFiles(report: Report, cases: readonly CaseResult[], setting
     mkdirSync(dirname(reportFile), { recursive: true });
     writeFileSync(reportFile, `${JSON.stringify(report, null, 2)}\n`);
     for (const result of cases) {
-      if (result.open === undefined) continue;
-      const { latencyUs } = result.open.tally;
+      const latencies = latenciesOf(result);
+      if (latencies === undefined) continue;
+      const { latencyUs } = latencies.tally;
       const text = latencyUs.outputPercentileDistribution(TICKS_PER_HALF_DISTANCE, US_PER_MS);
       writeFileSync(join(settings.out, `${caseName(result).replace('/', '-')}.hgrm`), text);
     }

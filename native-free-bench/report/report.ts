@@ -6,7 +6,7 @@ import { availableParallelism, cpus, platform, release, totalmem } from 'node:os
 import type { Histogram } from 'hdr-histogram-js';
 import { STAGE_UNITS_PER_US } from '../load/tally.js';
 import type { RunResult } from '../run.js';
-import type { CaseResult, Figure, Round } from '../scenarios/scenario.js';
+import type { CaseResult, ClientsResult, Figure, OpenResult, Round } from '../scenarios/scenario.js';
 import type { Settings } from '../settings.js';
 import { achievedRate, PERCENTILES, percentileOf, type Ratios, ratiosTo } from './figures.js';
 
@@ -33,19 +33,29 @@ export interface CaseReport {
   readonly variant: string;
   readonly open?: OpenReport;
   readonly closed?: ClosedReport;
+  readonly clients?: ClientsReport;
   readonly figures?: readonly Figure[];
 }
 
-export interface OpenReport {
-  /** Requests per second as set, and as answered. */
+export interface OpenReport extends AnswersReport {
+  /** Requests per second as set. */
   readonly rate: number;
-  readonly achievedRate: number;
   readonly arrivals: string;
   readonly connections: number;
-  readonly elapsedMs: number;
-  readonly latencyUs: Latencies;
   /** How late the generator itself was; part of the latency. */
   readonly generatorLagUs: Latencies;
+}
+
+/** Of clients that ask all the time. */
+export interface ClientsReport extends AnswersReport {
+  readonly count: number;
+}
+
+export interface AnswersReport {
+  /** Requests per second as answered. */
+  readonly achievedRate: number;
+  readonly elapsedMs: number;
+  readonly latencyUs: Latencies;
   readonly stagesUs: Readonly<Record<string, Latencies>>;
   readonly counts: Readonly<
     Record<
@@ -107,11 +117,12 @@ export function machine(): Machine {
 }
 
 function caseReport(result: CaseResult): CaseReport {
-  const { scenario, variant, closed, figures } = result;
+  const { scenario, variant, open, clients, closed, figures } = result;
   return {
     scenario,
     variant,
-    ...openReport(result),
+    ...(open === undefined ? {} : { open: openReport(open) }),
+    ...(clients === undefined ? {} : { clients: answersReport(clients) }),
     ...(closed === undefined
       ? {}
       : {
@@ -124,25 +135,25 @@ function caseReport(result: CaseResult): CaseReport {
   };
 }
 
-function openReport({ open }: CaseResult): { open?: OpenReport } {
-  if (open === undefined) return {};
-  const { tally, cpuUsPerRequest, ...set } = open;
+function openReport(open: OpenResult): OpenReport {
+  return { ...answersReport(open), generatorLagUs: latencies(open.tally.lagUs) };
+}
+
+function answersReport<R extends OpenResult | ClientsResult>(result: R) {
+  const { tally, cpuUsPerRequest, ...set } = result;
   const { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses, hitRatio } =
     tally;
   return {
-    open: {
-      ...set,
-      achievedRate: achievedRate(open),
-      latencyUs: latencies(tally.latencyUs),
-      generatorLagUs: latencies(tally.lagUs),
-      stagesUs: Object.fromEntries(
-        [...tally.stages].map(([stage, histogram]) => [stage, latencies(histogram, STAGE_UNITS_PER_US)]),
-      ),
-      counts: { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses },
-      errorRate: tally.errorRate,
-      ...(hitRatio === undefined ? {} : { hitRatio }),
-      ...(cpuUsPerRequest === undefined ? {} : { cpuUsPerRequest }),
-    },
+    ...set,
+    achievedRate: achievedRate(result),
+    latencyUs: latencies(tally.latencyUs),
+    stagesUs: Object.fromEntries(
+      [...tally.stages].map(([stage, histogram]) => [stage, latencies(histogram, STAGE_UNITS_PER_US)]),
+    ),
+    counts: { arrivals, responses, bodyBytes, refused, timeouts, broken, dropped, hits, misses },
+    errorRate: tally.errorRate,
+    ...(hitRatio === undefined ? {} : { hitRatio }),
+    ...(cpuUsPerRequest === undefined ? {} : { cpuUsPerRequest }),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Histogram } from 'hdr-histogram-js';
 import { STAGES } from '../../src/observe/stages.js';
 import { STAGE_UNITS_PER_US } from '../load/tally.js';
 import type { RunResult } from '../run.js';
-import { type CaseResult, caseName, type Figure } from '../scenarios/scenario.js';
+import { type CaseResult, caseName, type Figure, latenciesOf } from '../scenarios/scenario.js';
 import {
   cpuUsPerRequest,
   errorRate,
@@ -45,22 +45,24 @@ function latencyTable(cases: readonly CaseResult[]): string {
     'p99',
     'p99.9',
     'max',
+    'lag p99',
     'req/s',
     'CPU µs/req',
     'hit ratio',
     'errors',
   ];
   const rows = cases.flatMap(result => {
-    const { open } = result;
-    if (open === undefined) return [];
-    const { latencyUs, lagUs, hitRatio } = open.tally;
+    const { open, clients } = result;
+    const latencies = latenciesOf(result);
+    if (latencies === undefined) return [];
+    const { latencyUs, lagUs, hitRatio } = latencies.tally;
     return [
       [
         caseName(result),
-        plain(open.rate),
+        clients === undefined ? plain(open?.rate) : `${plain(clients.count)} at once`,
         ...PERCENTILES.map(p => time(percentileOf(latencyUs, p))),
         time(latencyUs.maxValue),
-        time(percentileOf(lagUs, 99)),
+        open === undefined ? NONE : time(percentileOf(lagUs, 99)),
         plain(headlineRps(result)),
         fixed(headlineCpuUs(result), 1),
         fixed(hitRatio, 3),
@@ -162,7 +164,7 @@ export function time(us: number): string {
 
 function errorsOf(result: CaseResult): string {
   const rate = errorRate(result) ?? 0;
-  const tally = result.open?.tally;
+  const tally = latenciesOf(result)?.tally;
   const closed = (result.closed?.headrace ?? []).reduce((sum, round) => sum + round.errors, 0);
   const kinds = [
     [tally?.refused ?? 0, 'refused'],

@@ -5,7 +5,7 @@
  *   threshold = [ scenario [ "/" variant ] ":" ] metric operator number [ unit ]
  */
 import { RIVALS, type RivalName } from '../rivals/rival.js';
-import { type CaseResult, caseName, type Figure } from '../scenarios/scenario.js';
+import { type CaseResult, caseName, type Figure, latenciesOf } from '../scenarios/scenario.js';
 import { UserError } from '../user-error.js';
 import { errorRate, headlineCpuUs, headlineRps, percentileOf, ratiosTo } from './figures.js';
 
@@ -43,6 +43,9 @@ const SIMPLE: Readonly<Record<string, { metric: Metric; dimension: Dimension }>>
   records_per_s: { metric: { kind: 'figure', metric: 'records_per_s' }, dimension: 'number' },
   hit_ratio_kept: { metric: { kind: 'figure', metric: 'hit_ratio_kept' }, dimension: 'number' },
   memory_growth: { metric: { kind: 'figure', metric: 'memory_growth' }, dimension: 'number' },
+  without_origin: { metric: { kind: 'figure', metric: 'without_origin' }, dimension: 'number' },
+  origin_calls: { metric: { kind: 'figure', metric: 'origin_calls' }, dimension: 'number' },
+  p95_ratio: { metric: { kind: 'figure', metric: 'p95_ratio' }, dimension: 'number' },
 };
 
 const UNITS_US: Readonly<Record<string, number>> = { us: 1, µs: 1, μs: 1, ms: 1000, s: 1_000_000 };
@@ -137,10 +140,10 @@ function holds(value: number, { operator, limit }: Threshold): boolean {
 }
 
 function metricOf(metric: Metric, result: CaseResult): number | undefined {
-  const { open, closed, figures } = result;
+  const { closed, figures } = result;
+  const tally = latenciesOf(result)?.tally;
   // No answer at all is no latency of zero.
-  const latency =
-    open !== undefined && open.tally.latencyUs.totalCount > 0 ? open.tally.latencyUs : undefined;
+  const latency = tally !== undefined && tally.latencyUs.totalCount > 0 ? tally.latencyUs : undefined;
   switch (metric.kind) {
     case 'percentile':
       return latency === undefined ? undefined : percentileOf(latency, metric.percentile);
@@ -153,7 +156,7 @@ function metricOf(metric: Metric, result: CaseResult): number | undefined {
     case 'rps':
       return headlineRps(result);
     case 'hit_ratio':
-      return open?.tally.hitRatio;
+      return tally?.hitRatio;
     case 'cpu_us':
       return headlineCpuUs(result);
     case 'ratio': {

@@ -3,7 +3,7 @@
  * the request what any server needs to find a record, which cannot be had for nothing either.
  */
 import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
-import { headerPairs, type RivalTask } from './rival.js';
+import { headerPairs, ID_PATHS, type RivalTask } from './rival.js';
 
 interface UwsModule {
   App(): TemplatedApp;
@@ -25,11 +25,11 @@ export async function serve({ name, headers, body }: RivalTask): Promise<number>
     for (const [header, value] of pairs) response.writeHeader(header, value);
     response.end(body);
   };
-  const readThenAnswer = (response: HttpResponse, request: HttpRequest) => {
+  const readThenAnswer = (header: string) => (response: HttpResponse, request: HttpRequest) => {
     request.getParameter(0);
     decodeURIComponent(request.getParameter(1) ?? '');
     request.getQuery();
-    request.getHeader('accept');
+    request.getHeader(header);
     answer(response);
   };
   const takeBodyThenAnswer = (response: HttpResponse) => {
@@ -41,7 +41,9 @@ export async function serve({ name, headers, body }: RivalTask): Promise<number>
 
   const uws = await loadUws();
   const app = uws.App();
-  if (name === 'bare-uws-params') app.get('/v1/views/:view/records/:id', readThenAnswer);
+  const [record, entry] = ID_PATHS;
+  if (name === 'bare-uws-params')
+    app.get(record, readThenAnswer('accept')).get(entry, readThenAnswer('if-none-match'));
   app.get('/*', answer).post('/*', takeBodyThenAnswer);
   return new Promise((resolve, reject) => {
     app.listen('127.0.0.1', 0, socket => {

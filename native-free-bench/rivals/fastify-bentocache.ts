@@ -7,9 +7,10 @@ import { BentoCache, bentostore } from 'bentocache';
 import { memoryDriver } from 'bentocache/drivers/memory';
 import { fastify } from 'fastify';
 import { BENCH_VIEWS, documentId } from '../data/records.js';
-import { headerPairs, type RivalTask } from './rival.js';
+import { headerPairs, ID_PATHS, type RivalTask } from './rival.js';
 
-export async function serve({ name, documents, headers, body, featureTexts }: RivalTask): Promise<number> {
+export async function serve(task: RivalTask): Promise<number> {
+  const { name, documents, keyPrefix, headers, body, featureTexts } = task;
   const keepsObjects = name === 'fastify-bentocache-objects';
   const replyHeaders = keepsObjects ? {} : Object.fromEntries(headerPairs(headers));
   const memory = memoryDriver({ maxItems: documents + 1, serialize: keepsObjects });
@@ -18,14 +19,16 @@ export async function serve({ name, documents, headers, body, featureTexts }: Ri
     const id = documentId(document);
     const features: unknown = JSON.parse(featureTexts[document % featureTexts.length] ?? '{}');
     const value = keepsObjects ? { view: BENCH_VIEWS[50], id, version: 1, features } : body;
-    await cache.set({ key: id, value, ttl: '1h' });
+    await cache.set({ key: keyPrefix + id, value, ttl: '1h' });
   }
 
   const server = fastify();
-  server.get<{ Params: { id: string } }>('/v1/views/:view/records/:id', async (request, reply) => {
-    const value: unknown = await cache.get({ key: request.params.id });
-    if (value === undefined || value === null) return reply.code(404).send();
-    return reply.headers(replyHeaders).send(value);
-  });
+  for (const path of ID_PATHS) {
+    server.get<{ Params: { id: string } }>(path, async (request, reply) => {
+      const value: unknown = await cache.get({ key: request.params.id });
+      if (value === undefined || value === null) return reply.code(404).send();
+      return reply.headers(replyHeaders).send(value);
+    });
+  }
   return Number(new URL(await server.listen({ host: '127.0.0.1', port: 0 })).port);
 }

@@ -12,9 +12,10 @@ import { removeDir, temporaryDir } from '../servers/temporary-dir.js';
 /** In the order of the report. */
 export const RIVALS = {
   'bare-uws': 'uWebSockets.js and nothing else: the same bytes to every request',
-  'bare-uws-params': 'the same, but reads what a server must: path parameters, query, accept header',
+  'bare-uws-params': 'the same, but reads what a server must: path parameters, query, the header that counts',
   'fastify-bentocache': 'Fastify, bentocache with its memory driver, the body kept ready to send',
   'fastify-bentocache-objects': 'the same as documented: the record kept as an object, sent as JSON',
+  'fastify-lru-cache': 'Fastify, lru-cache, the body kept ready to send',
   'fastify-ioredis': 'Fastify, ioredis GET of the body; batches by MGET of JSON values, joined unread',
   'fastify-ioredis-columns':
     'the same MGET, answered as headrace answers it: columns of the features asked for',
@@ -25,6 +26,8 @@ export interface RivalTask {
   readonly name: RivalName;
   /** Documents `doc-0` to `documents` - 1 are there. */
   readonly documents: number;
+  /** Before each of their ids. */
+  readonly keyPrefix: string;
   /** Name, value, …: the headers to answer with, beside those that the rival's HTTP library adds. */
   readonly headers: readonly string[];
   readonly body: Buffer;
@@ -38,12 +41,15 @@ export type RivalServer = (task: RivalTask) => Promise<number>;
 
 type StoredTask = Omit<RivalTask, 'body'> & { readonly bodyBase64: string };
 
+/** Of a record, and of an entry of a named cache. */
+export const ID_PATHS = ['/v1/views/:view/records/:id', '/v1/caches/:cache/entries/:id'] as const;
+
 const ENTRY = fileURLToPath(new URL('../rival.js', import.meta.url));
 
 /** Written by every HTTP library by itself, or about the connection and not the answer. */
 const LIBRARY_HEADERS = new Set(['content-length', 'date', 'uwebsockets', 'connection', 'keep-alive']);
 
-export type RivalSetting = Pick<RivalTask, 'documents' | 'featureTexts' | 'redisUrl'> & {
+export type RivalSetting = Pick<RivalTask, 'documents' | 'keyPrefix' | 'featureTexts' | 'redisUrl'> & {
   /** An answer of headrace, to be repeated. */
   readonly answer: CallAnswer;
 };

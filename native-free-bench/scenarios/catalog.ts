@@ -1,6 +1,11 @@
 /** All scenarios, in the order in which they run. */
 import { UserError } from '../user-error.js';
 import { batch } from './batch.js';
+import { cacheHit } from './cache-hit.js';
+import { cacheHitRatio } from './cache-hit-ratio.js';
+import { cacheLoad } from './cache-load.js';
+import { cacheStale } from './cache-stale.js';
+import { cacheStampede } from './cache-stampede.js';
 import { load } from './load.js';
 import { mixed } from './mixed.js';
 import { restart } from './restart.js';
@@ -21,6 +26,11 @@ export const SCENARIOS: readonly Scenario[] = [
   restart,
   restartWarm,
   tiers,
+  cacheHit,
+  cacheHitRatio,
+  cacheLoad,
+  cacheStampede,
+  cacheStale,
 ];
 
 /** @throws UserError for a name that is none. No names: all. */

@@ -51,6 +51,8 @@ export interface ClosedPlan {
   /** In the order of the report; those that the run leaves out are skipped. */
   readonly rivals: readonly RivalName[];
   readonly documents: number;
+  /** Before the id of each. */
+  readonly keyPrefix?: string;
   readonly featureTexts: readonly string[];
 }
 
@@ -64,10 +66,9 @@ export async function measureClosed(bench: Bench, server: Server, plan: ClosedPl
     if (names.length > 0) {
       const { method, path, ...options } = first;
       const answer = await call(server, method, path, options);
-      const { documents, featureTexts } = plan;
-      for (const name of names) {
-        rivals.push(await startRival(name, { documents, answer, featureTexts, redisUrl: bench.redisUrl }));
-      }
+      const { documents, keyPrefix = '', featureTexts } = plan;
+      const setting = { documents, keyPrefix, answer, featureTexts, redisUrl: bench.redisUrl };
+      for (const name of names) rivals.push(await startRival(name, setting));
     }
     const rounds = await alternate(bench, [server, ...rivals], plan);
     return {

@@ -26,9 +26,14 @@ export interface Bench {
   /** The rivals of this run, empty without `--rivals`. Those of a scenario are among them. */
   readonly rivals: ReadonlySet<RivalName>;
   readonly redisUrl: string;
+  /** Documents whose ids are the queries; those that ship with headrace when `undefined`. */
+  readonly queriesFile: string | undefined;
   readonly closedLoop: ClosedLoop;
-  /** A server with empty data, or the one at `--url`. Stopped by the bench when the scenario ends. */
-  server(l1Bytes?: number): Promise<Server>;
+  /**
+   * A server with empty data, or the one at `--url`. Stopped by the bench when the scenario ends. What is said of the
+   * environment is for a server that the bench starts, and wins over the bench's own.
+   */
+  server(l1Bytes?: number, env?: Readonly<Record<string, string>>): Promise<Server>;
   /** Only with `needsOwnServer`: stops the server and starts it again on the same data. */
   restart(l1Bytes?: number): Promise<ChildServer>;
   /** A part of the scenario is left out, for that reason. */
@@ -43,6 +48,7 @@ export interface CaseResult {
   readonly variant: string;
   readonly open?: OpenResult;
   readonly closed?: ClosedResult;
+  readonly clients?: ClientsResult;
   readonly figures?: readonly Figure[];
 }
 
@@ -50,6 +56,14 @@ export interface OpenResult {
   readonly rate: number;
   readonly arrivals: ArrivalKind;
   readonly connections: number;
+  readonly elapsedMs: number;
+  readonly tally: Tally;
+  readonly cpuUsPerRequest: number | undefined;
+}
+
+/** A closed loop of so many clients that ask all the time, with how long their answers took. */
+export interface ClientsResult {
+  readonly count: number;
   readonly elapsedMs: number;
   readonly tally: Tally;
   readonly cpuUsPerRequest: number | undefined;
@@ -81,11 +95,19 @@ export interface Figure {
     | 'bytes_per_s'
     | 'hit_ratio_before'
     | 'hit_ratio_after'
-    | 'hit_ratio_kept';
+    | 'hit_ratio_kept'
+    | 'without_origin'
+    | 'origin_calls'
+    | 'p95_ratio';
   readonly label: string;
   readonly value: number;
   /** `ms` is a time, `B` bytes, '' a plain number or ratio. */
   readonly unit: 'ms' | 'B' | '';
+}
+
+/** Of the open loop or of the clients: a case has at most one of them. */
+export function latenciesOf({ open, clients }: CaseResult): OpenResult | ClientsResult | undefined {
+  return open ?? clients;
 }
 
 export function caseName(result: Pick<CaseResult, 'scenario' | 'variant'>): string {

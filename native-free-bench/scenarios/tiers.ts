@@ -186,12 +186,13 @@ async function measureCase(bench: Bench, server: Server, plan: Case): Promise<Ca
   const rounds: Round[] = [];
   for (let round = -1; round < count; round++) {
     const cpuBefore = server.cpuMicros();
-    const { responses, errors, elapsedMs } = await closedPass(server, {
-      connections,
+    const { tally, elapsedMs } = await closedPass(server, {
+      clients: connections,
       durationMs: roundMs,
       timeoutMs: TIMEOUT_MS,
       next: request,
     });
+    const { responses, errors } = tally;
     const cpuUsPerRequest = perRequest(cpuBefore, server.cpuMicros(), responses);
     // The first is for the server's code to be compiled.
     if (round >= 0)

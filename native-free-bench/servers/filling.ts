@@ -1,11 +1,18 @@
 /** Fills a server through its public endpoints: declares a view and streams documents into it. */
 import { documentId, type RecordMaker } from '../data/records.js';
+import { closedPass } from '../load/closed-pass.js';
 import type { Address } from '../load/connections.js';
+import type { LoadRequest } from '../load/open-loop.js';
 import { UserError } from '../user-error.js';
 import { call } from './http-call.js';
 
 const CHUNK_LINES = 200;
 const LOOKUP_IDS = 1000;
+const PUTS_AT_ONCE = 64;
+const PUT_WITHIN_MS = 30_000;
+
+/** What is put as fast as it goes may wait for longer than a server lets it by itself. */
+export const PATIENCE = { HEADRACE_DEADLINE: '10s' } as const;
 
 export async function declareView(address: Address, maker: RecordMaker): Promise<void> {
   await call(address, 'PUT', `/v1/views/${maker.view}`, {
@@ -74,4 +81,28 @@ export async function warm(address: Address, maker: RecordMaker, documents: Iter
 
 export function lookupPath(maker: RecordMaker): string {
   return `/v1/views/${maker.view}/lookup`;
+}
+
+/** Puts one payload under every path, for a day. @throws UserError when an entry was not taken. */
+export async function putEntries(address: Address, paths: readonly string[], payload: string): Promise<void> {
+  let put = 0;
+  const next = () => putRequest(address, paths[put++ % paths.length] ?? '', payload);
+  const { tally } = await closedPass(address, {
+    clients: PUTS_AT_ONCE,
+    requestsEach: Math.ceil(paths.length / PUTS_AT_ONCE),
+    timeoutMs: PUT_WITHIN_MS,
+    next,
+  });
+  if (tally.errors > 0) throw new UserError(`${tally.errors} entries were not taken`);
+}
+
+export function putRequest({ host, port }: Address, path: string, payload: string): LoadRequest {
+  const lines = [
+    `PUT ${path} HTTP/1.1`,
+    `host: ${host}:${port}`,
+    'content-type: application/json',
+    'cache-control: max-age=86400',
+    `content-length: ${Buffer.byteLength(payload)}`,
+  ];
+  return { bytes: Buffer.from(`${lines.join('\r\n')}\r\n\r\n${payload}`), isRead: false };
 }

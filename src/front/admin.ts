@@ -15,15 +15,19 @@ export interface AdminOptions {
   readonly warming: () => { readonly done: number; readonly of: number } | undefined;
   /** By cache, how many keys of its list are still to be looked at; `undefined` when none are. */
   readonly lists: () => Readonly<Record<string, number>> | undefined;
+  /** How often each problem was answered on the data port, by its code. */
+  readonly problems: () => Readonly<Record<string, number>>;
   /** Answers what begins with `SWITCH_PATH`. */
   readonly switches: (exchange: Exchange) => void;
 }
 
 const ANSWER = ['content-type', JSON_TYPE, 'cache-control', 'no-store'] as const;
+const PROBLEMS_PATH = '/admin/problems';
 const READING = ['GET', 'HEAD'];
 
-export function adminHandler({ key, readiness, warming, lists, switches }: AdminOptions): Handler {
-  const paths: Readonly<Record<string, (exchange: Exchange) => void>> = {
+export function adminHandler(options: AdminOptions): Handler {
+  const { key, readiness, warming, lists, problems, switches } = options;
+  const open: Readonly<Record<string, (exchange: Exchange) => void>> = {
     '/livez': exchange => exchange.respond(200, ANSWER, '{"status":"live"}'),
     '/readyz': exchange => {
       const status = readiness();
@@ -34,12 +38,16 @@ export function adminHandler({ key, readiness, warming, lists, switches }: Admin
       );
     },
   };
+  const showProblems = (exchange: Exchange) =>
+    exchange.respond(200, ANSWER, JSON.stringify({ problems: problems() }));
   return exchange => {
-    const answer = Object.hasOwn(paths, exchange.path) ? paths[exchange.path] : undefined;
+    const { path } = exchange;
+    const isOpen = Object.hasOwn(open, path);
+    if (!isOpen && !isAuthorised(exchange, key)) return refuse(exchange);
+    if (path.startsWith(SWITCH_PATH)) return switches(exchange);
+    const answer = isOpen ? open[path] : path === PROBLEMS_PATH ? showProblems : undefined;
     if (answer === undefined) {
-      if (!isAuthorised(exchange, key)) return refuse(exchange);
-      if (exchange.path.startsWith(SWITCH_PATH)) return switches(exchange);
-      return exchange.fail(problemOf('not-found', `there is nothing at ${exchange.path.slice(0, 200)}`));
+      return exchange.fail(problemOf('not-found', `there is nothing at ${path.slice(0, 200)}`));
     }
     if (!READING.includes(exchange.method)) {
       return exchange.fail(problemOf('method-not-allowed', `${exchange.method} is not allowed here`), [

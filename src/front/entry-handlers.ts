@@ -117,7 +117,8 @@ class EntryHandlers {
       cache,
       key,
       id: entryId(cache, key),
-      form: vectorFormOf(cache, exchange.header('accept')),
+      // Asking for a header that does not count would cost each hit a call.
+      form: cache.embedding && vectorFormOf(cache.embedding, exchange.header('accept')),
       ifNoneMatch: exchange.header('if-none-match'),
       waitMs: exchange.query === '' ? 0 : this.#waitOf(exchange.query),
       timing: timingOf(exchange.header('headrace-timing')),
@@ -279,10 +280,10 @@ class EntryHandlers {
   write(exchange: Exchange, cache: CacheDefinition, key: string): void {
     const { bodyBytesMax, answerError } = this.#options;
     const id = entryId(cache, key);
-    const lease = exchange.header(LEASE_HEADER);
+    const lease = exchange.headerList(LEASE_HEADER);
     const head = readEntryHead(
       {
-        contentType: exchange.header('content-type'),
+        contentType: exchange.headerList('content-type'),
         contentEncoding: exchange.headerList('content-encoding'),
         cacheControl: exchange.headerList('cache-control'),
         cacheTags: exchange.headerList('cache-tags'),

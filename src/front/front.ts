@@ -98,6 +98,8 @@ export interface FrontOptions {
   readonly handler: Handler;
   /** Problems say `cache-status` too, those included that no handler sees; other answers have the handlers' headers. */
   readonly cacheStatus?: boolean;
+  /** Told of each problem that is answered. */
+  readonly onProblem?: (problem: Problem) => void;
   /** A handler that threw: a bug, to be logged. */
   readonly onError: (error: unknown) => void;
 }

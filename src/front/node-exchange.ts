@@ -15,6 +15,7 @@ export interface NodeFrontState {
   draining: boolean;
   readonly cacheStatus: boolean;
   readonly limits: FrontLimits;
+  readonly onProblem: ((problem: Problem) => void) | undefined;
   readonly onError: (error: unknown) => void;
 }
 
@@ -146,6 +147,8 @@ export class NodeExchange implements Exchange {
   }
 
   fail(problem: Problem, headers: Headers = []): void {
+    if (this.#state !== 'open') return;
+    this.#front.onProblem?.(problem);
     answerProblem(this, problem, headers, this.#front.cacheStatus);
   }
 

@@ -33,6 +33,7 @@ interface Connection {
 class NodeFront implements Front, NodeFrontState {
   readonly kind = 'node';
   readonly onError: (error: unknown) => void;
+  readonly onProblem: FrontOptions['onProblem'] | undefined;
   readonly limits: FrontLimits;
   readonly cacheStatus: boolean;
   pending = 0;
@@ -47,6 +48,7 @@ class NodeFront implements Front, NodeFrontState {
     const { limits } = options;
     this.limits = limits;
     this.onError = options.onError;
+    this.onProblem = options.onProblem;
     this.cacheStatus = options.cacheStatus === true;
     this.#handler = options.handler;
     this.#server = createServer({
@@ -151,11 +153,15 @@ class NodeFront implements Front, NodeFrontState {
     const { headerBytesMax } = this.limits;
     if (code === 'HPE_HEADER_OVERFLOW') {
       const problem = problemOf('headers-too-large', `the headers have more than ${headerBytesMax} bytes`);
-      return rawAnswer('431 Request Header Fields Too Large', problem, this.cacheStatus);
+      return this.#rawAnswer('431 Request Header Fields Too Large', problem);
     }
-    if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-      return rawAnswer('408 Request Timeout', SLOW_HEADERS, this.cacheStatus);
-    return rawAnswer('400 Bad Request', UNREADABLE, this.cacheStatus);
+    if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return this.#rawAnswer('408 Request Timeout', SLOW_HEADERS);
+    return this.#rawAnswer('400 Bad Request', UNREADABLE);
+  }
+
+  #rawAnswer(status: string, problem: Problem): string {
+    this.onProblem?.(problem);
+    return rawAnswer(status, problem, this.cacheStatus);
   }
 
   #connectionOf(socket: Duplex): Connection {

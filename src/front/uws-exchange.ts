@@ -36,6 +36,7 @@ export interface UwsFrontState {
   pending: number;
   draining: boolean;
   readonly cacheStatus: boolean;
+  readonly onProblem: ((problem: Problem) => void) | undefined;
   readonly onError: (error: unknown) => void;
 }
 
@@ -150,6 +151,8 @@ export class UwsExchange implements Exchange {
   }
 
   fail(problem: Problem, headers: Headers = []): void {
+    if (this.#state !== State.Open) return;
+    this.#front.onProblem?.(problem);
     answerProblem(this, problem, headers, this.#front.cacheStatus);
   }
 

@@ -48,6 +48,7 @@ export async function openUwsFront(uws: UwsModule, options: FrontOptions): Promi
 class UwsFront implements Front, UwsFrontState {
   readonly kind = 'uws';
   readonly onError: (error: unknown) => void;
+  readonly onProblem: FrontOptions['onProblem'] | undefined;
   readonly cacheStatus: boolean;
   pending = 0;
   draining = false;
@@ -68,6 +69,7 @@ class UwsFront implements Front, UwsFrontState {
     this.#limits = options.limits;
     this.#handler = options.handler;
     this.onError = options.onError;
+    this.onProblem = options.onProblem;
     this.cacheStatus = options.cacheStatus === true;
     this.#exchange = new UwsExchange(this);
     this.#app = uws

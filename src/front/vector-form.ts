@@ -1,8 +1,7 @@
 /** Entries of caches of embeddings on their way out: vectors as JSON or as float32s, whatever they are stored as. */
 
 import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from '../base/media.js';
-import type { CacheDefinition } from '../caches/definition.js';
-import { entryVector, jsonEtag } from '../caches/embeddings/embedding.js';
+import { type EmbeddingFormat, entryVector, jsonEtag } from '../caches/embeddings/embedding.js';
 import { writeVector } from '../caches/embeddings/vector-json.js';
 import type { EntryReader } from '../caches/entry.js';
 import { JsonWriter } from '../views/json-writer.js';
@@ -19,9 +18,8 @@ export interface VectorForm {
   of(entry: EntryReader): ServedEntry | undefined;
 }
 
-/** As the client accepts it; `undefined` when it is no cache of embeddings. @throws HeadraceError `not-acceptable` */
-export function vectorFormOf({ embedding }: CacheDefinition, accept: string): VectorForm | undefined {
-  if (embedding === undefined) return undefined;
+/** As the client accepts it. @throws HeadraceError `not-acceptable` */
+export function vectorFormOf(embedding: EmbeddingFormat, accept: string): VectorForm {
   const serve = areBytesAccepted(accept) ? asBytes : asJson;
   return {
     of(entry) {

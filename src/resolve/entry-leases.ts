@@ -31,7 +31,7 @@ export interface EntryLeasesParts {
   readonly chain: TierChain;
   /** The store of record. */
   readonly record: Tier;
-  readonly coherence: Coherence;
+  readonly coherence: Pick<Coherence, 'beginWrite' | 'changedHere' | 'isNewest' | 'servedUntil'>;
   readonly inspector: RecordInspector;
   readonly clock: Clock;
   readonly versions: HybridClock;
@@ -46,7 +46,7 @@ export interface FillOp extends PutEntryOp {
 type Held = Uint8Array | undefined;
 
 /** Of a change of one key. */
-interface Replacement {
+export interface Replacement {
   readonly lane: LaneView;
   readonly id: string;
   readonly value: Uint8Array;
@@ -78,6 +78,22 @@ export class EntryLeases {
     } catch (error) {
       return { kind: 'failed', failure: failureOf(error) };
     }
+  }
+
+  /** Stores it in the place of that version alone: false where there is another. @throws what the store throws. */
+  replace({ lane, id, value, version, expiresAt }: Replacement, over: Version): Promise<boolean> {
+    return this.#replace({ lane, id, value, version, expiresAt }, over);
+  }
+
+  /** Ends the time of a mark, if the entry has not changed since. @throws what the store throws. */
+  async release(mark: Omit<LeaseOp, 'kind' | 'over' | 'deadlineMs'>, version: Version): Promise<void> {
+    const { views, cache, inspector, clock } = this.#parts;
+    const lane = views.get(mark.viewUid);
+    const cached = cache.get(lane.view.slot, mark.id);
+    const isCurrent = cached !== undefined && inspector.version(cached) === version;
+    const held = isCurrent ? cached : await this.#stored(lane, mark.id);
+    if (held === undefined || inspector.version(held) !== version) return;
+    await this.#replace(this.#marked({ ...mark, untilMs: clock.now() }, lane, held), version);
   }
 
   /** @throws HeadraceError `deadline`, `view-not-found`, or `unavailable` where there is no place for a lease. */
@@ -115,7 +131,7 @@ export class EntryLeases {
   }
 
   /** It is kept as long as what it stands for: a tombstone still keeps out what is older. */
-  #marked(op: LeaseOp, lane: LaneView, held: Held): Replacement {
+  #marked(op: Pick<LeaseOp, 'id' | 'untilMs' | 'secret'>, lane: LaneView, held: Held): Replacement {
     const { clock, inspector } = this.#parts;
     const { draft, encoder } = lane;
     const version = this.#versionAbove(held === undefined ? 0 : inspector.version(held));

@@ -5,8 +5,11 @@ import { OriginCounters, originCounterMemory } from '../observe/origin-counters.
 import { Breaker, breakerMemory } from './breaker.js';
 import type { SharedOrigins } from './lane-worker-data.js';
 
-export function sharedOrigins(definitions: readonly CacheDefinition[]): SharedOrigins {
-  const caches = definitions.filter(({ origin }) => origin !== undefined);
+/** @param leaseMs of caches that do not say. */
+export function sharedOrigins(definitions: readonly CacheDefinition[], leaseMs: number): SharedOrigins {
+  const caches = definitions
+    .filter(({ origin }) => origin !== undefined)
+    .map(definition => ({ ...definition, leaseMs: definition.leaseMs ?? leaseMs }));
   return {
     caches,
     breakers: breakerMemory(caches.length),

@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../base/clock.js';
 import { keyName } from './coherence.js';
+import type { OriginLease } from './origin-leases.js';
 
 export class OriginFlight<T> {
   /** Never rejects. */
@@ -19,9 +20,18 @@ export class OriginFlight<T> {
   old: Uint8Array | undefined;
   /** The key was changed since the question began. */
   isVoid = false;
+  /** The right to ask the origin, where servers share it. */
+  lease: OriginLease | undefined;
+  /** Resolves when it is known what is held. */
+  readonly looked: Promise<undefined>;
+  /** It is. */
+  endLook: () => void = () => {};
 
   constructor(beganMs: number, ask: (flight: OriginFlight<T>) => Promise<T>) {
     this.beganMs = beganMs;
+    this.looked = new Promise(resolve => {
+      this.endLook = () => resolve(undefined);
+    });
     // In a turn of its own, when the flight is what it is.
     this.answer = Promise.resolve().then(() => ask(this));
   }

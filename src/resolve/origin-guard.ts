@@ -40,6 +40,11 @@ export class GuardedOrigin {
     this.#parts = parts;
   }
 
+  /** It is not asked at all. */
+  get isRefusing(): boolean {
+    return this.#parts.breaker.state === 'open';
+  }
+
   /** The value; `undefined` where there is none. @throws HeadraceError why there is no answer that can be used. */
   async fetch(key: string, isOneOfSeveral: boolean): Promise<OriginValue | undefined> {
     const { name, single, several, breaker, counters, clock, questionMsMax } = this.#parts;

@@ -12,7 +12,8 @@
  * clock that is behind, makes the flight void (`origin-flights.ts`).
  *
  * The origin is waited for beyond the deadlines of those who ask; who has an old value to fall back on waits for it half
- * of its time, all together.
+ * of its time, all together. From when that was in vain until the origin is as quick again, it is asked behind the backs
+ * of those who have one.
  */
 import { assert } from '../base/assert.js';
 import type { Clock, HybridClock, Version } from '../base/clock.js';
@@ -39,13 +40,14 @@ import { recordExpiresAt, recordVersion } from '../views/record-codec.js';
 import type { LaneView, LaneViews } from './lane-views.js';
 import type { OriginFlight, OriginFlights } from './origin-flights.js';
 import type { GuardedOrigin } from './origin-guard.js';
+import type { OriginLease, OriginLeases } from './origin-leases.js';
 import type { ReadResolver } from './read-resolver.js';
 import type { RecordWriter } from './record-writer.js';
 
 /** A cache with its origin, in one lane. */
 export interface OriginCache {
   readonly definition: CacheDefinition;
-  readonly origin: Pick<GuardedOrigin, 'fetch'>;
+  readonly origin: Pick<GuardedOrigin, 'fetch' | 'isRefusing'>;
   readonly counters: OriginCounters;
 }
 
@@ -56,6 +58,8 @@ export interface ReadThroughParts {
   readonly reads: Pick<ReadResolver, 'read'>;
   readonly writes: Pick<RecordWriter, 'packEntry' | 'keep' | 'write'>;
   readonly flights: OriginFlights<Outcome>;
+  /** Where servers share the store of record. */
+  readonly leases?: Pick<OriginLeases, 'take' | 'rest'> | undefined;
   readonly versions: HybridClock;
   readonly clock: Clock;
 }
@@ -99,6 +103,8 @@ const NO_BYTES = new Uint8Array(0);
 export class ReadThrough {
   readonly #parts: ReadThroughParts;
   readonly #entry = new EntryReader();
+  /** Whose origins were waited for in vain, and for how long. */
+  readonly #slow = new Map<OriginCache, number>();
   #refreshing = 0;
 
   constructor(parts: ReadThroughParts) {
@@ -179,7 +185,7 @@ export class ReadThrough {
     const joined = ask.enabled ? flights.join(ask.lane.view.uid, ask.id) : undefined;
     if (joined === undefined && flights.isFull(ask.lane.view.uid)) return failed(TOO_MANY);
     const flight = joined ?? this.#begin(ask);
-    const outcome = await this.#wait(flight, deadlineMs);
+    const outcome = await this.#wait(ask.cache, flight, deadlineMs);
     const isJoined = joined !== undefined;
     if (outcome?.kind === 'held') return [outcome.record, { ...HELD, isJoined }];
     if (outcome?.kind === 'origin') {
@@ -195,14 +201,24 @@ export class ReadThrough {
   }
 
   /** `undefined`: whoever asked cannot wait longer, or need not. */
-  async #wait(flight: OriginFlight<Outcome>, deadlineMs: number): Promise<Outcome | undefined> {
+  async #wait(
+    cache: OriginCache,
+    flight: OriginFlight<Outcome>,
+    deadlineMs: number,
+  ): Promise<Outcome | undefined> {
     const nowMs = this.#parts.clock.now();
     const leftMs = Math.max(0, deadlineMs - nowMs);
+    const patienceMs = leftMs / 2;
+    if (this.#slow.has(cache)) await within(Promise.race([flight.looked, flight.answer]), patienceMs);
+    const isSlow = this.#slow.has(cache) && flight.old !== undefined;
     // Who joins when others have waited so long need not wait as well.
-    const firstMs = Math.max(0, leftMs / 2 - Math.max(0, nowMs - flight.beganMs));
+    const firstMs = isSlow ? 0 : Math.max(0, patienceMs - Math.max(0, nowMs - flight.beganMs));
     const outcome = await within(flight.answer, firstMs);
-    if (outcome !== undefined || flight.old !== undefined) return outcome;
-    return within(flight.answer, leftMs - firstMs - Math.min(SPARE_MS, leftMs / 10));
+    if (outcome !== undefined) return outcome;
+    if (flight.old === undefined)
+      return within(flight.answer, leftMs - firstMs - Math.min(SPARE_MS, leftMs / 10));
+    if (!isSlow) this.#slow.set(cache, patienceMs);
+    return undefined;
   }
 
   #begin(ask: Ask): OriginFlight<Outcome> {
@@ -216,15 +232,43 @@ export class ReadThrough {
   }
 
   async #find(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    const found = await this.#look(ask, flight);
+    flight.endLook();
+    return found ?? this.#askInTurn(ask, flight);
+  }
+
+  /** What is held, where that is enough; else the flight knows of it. */
+  async #look(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome | undefined> {
     const held = ask.enabled ? await this.#held(ask) : undefined;
-    if (held !== undefined) {
-      const freshness = this.#judge(ask.cache, held);
-      if (this.#isEnough(ask, freshness)) return { kind: 'held', record: held };
-      if (ask.untilMs > 0) ask.cache.counters.add(freshness === 'fresh' ? 'ahead' : 'refreshes');
-      flight.held = held;
-      if (freshness !== 'unreadable') flight.old = held;
+    const freshness = held === undefined ? 'unreadable' : this.#judge(ask.cache, held);
+    if (held !== undefined && this.#isEnough(ask, freshness)) return { kind: 'held', record: held };
+    flight.held = held;
+    flight.old = freshness === 'unreadable' ? undefined : held;
+    return undefined;
+  }
+
+  /** Of servers that share a store, one asks for a key, and the others look for what it brings. */
+  async #askInTurn(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    const { leases } = this.#parts;
+    const { origin, definition } = ask.cache;
+    if (leases === undefined || !ask.enabled || origin.isRefusing) return this.#askOrigin(ask, flight);
+    for (let round = 0; ; round++) {
+      const lease = await leases.take(definition, ask.lane, ask.id, flight.held);
+      if (lease !== 'elsewhere') return this.#askWith(lease, ask, flight);
+      if (ask.untilMs > 0 && flight.held !== undefined) return { kind: 'held', record: flight.held };
+      await leases.rest(round);
+      const found = await this.#look(ask, flight);
+      if (found !== undefined) return found;
     }
-    return this.#askOrigin(ask, flight);
+  }
+
+  async #askWith(lease: OriginLease | undefined, ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
+    flight.lease = lease;
+    try {
+      return await this.#askOrigin(ask, flight);
+    } finally {
+      await lease?.release();
+    }
   }
 
   /** Whether what was judged last need not be made anew. */
@@ -246,26 +290,26 @@ export class ReadThrough {
     return row.record(0);
   }
 
-  /** `unreadable`: of a cache of embeddings that was told otherwise when it was written. */
+  /** `unreadable`: nothing but a mark, or of a cache of embeddings that was told otherwise when it was written. */
   #judge({ definition }: OriginCache, record: Uint8Array): Freshness | 'unreadable' {
     this.#entry.reset(record);
-    if (!isOfFormat(definition.embedding, this.#entry)) return 'unreadable';
+    if (this.#entry.isVacant || !isOfFormat(definition.embedding, this.#entry)) return 'unreadable';
     return freshnessOf(this.#entry, this.#parts.clock.now());
   }
 
-  /**
-   * The one place where a lane decides to call an origin: nothing that may be served is held, and nobody in this server
-   * is asking for the key. Whether another server is, would be asked here.
-   */
+  /** The one place where a lane calls an origin: nothing that may be served is held, and nobody else asks for the key. */
   async #askOrigin(ask: Ask, flight: OriginFlight<Outcome>): Promise<Outcome> {
     const { versions, clock } = this.#parts;
-    const { cache, id, isOneOfSeveral } = ask;
+    const { cache, id, isOneOfSeveral, untilMs } = ask;
+    if (untilMs > 0 && flight.held !== undefined)
+      cache.counters.add(this.#judge(cache, flight.held) === 'fresh' ? 'ahead' : 'refreshes');
     // Else what is asked for now would lose to what it is to replace, where that is of a clock that is ahead.
     if (flight.held !== undefined) versions.seen(recordVersion(flight.held));
     const version = versions.next();
     const key = id.slice(cache.definition.prefix.length);
     const beganMs = clock.now();
     const value = await cache.origin.fetch(key, isOneOfSeveral);
+    if (clock.now() - flight.beganMs < (this.#slow.get(cache) ?? 0)) this.#slow.delete(cache);
     return this.#keep(ask, flight, value, { version, costMs: Math.max(0, clock.now() - beganMs) });
   }
 
@@ -289,9 +333,11 @@ export class ReadThrough {
       record: value === undefined ? undefined : packed.value,
       isStored,
     });
-    if (!enabled || flight.isVoid || views.find(lane.view.uid) === undefined) return outcome(false);
+    // Who has a lease is told of changes by that, and of its own mark as if it were one.
+    const isVoid = flight.isVoid && flight.lease === undefined;
+    if (!enabled || isVoid || views.find(lane.view.uid) === undefined) return outcome(false);
     try {
-      if (isKept) return outcome(await writes.keep(packed));
+      if (isKept) return outcome(await (flight.lease?.keep(packed) ?? writes.keep(packed)));
       // What was there before would else be taken for what there is.
       if (flight.held !== undefined) await writes.write([{ kind: 'remove', ...place }], NO_BYTES);
     } catch {

@@ -8,7 +8,7 @@ export const SEED = Number(HEADRACE_TEST_SEED ?? 20_260_104);
 export const FULL = HEADRACE_TEST_FULL === '1';
 
 /** For tests whose full size takes minutes on a busy machine. */
-export const FULL_TIMEOUT = { timeout: FULL ? 900_000 : 60_000 };
+export const FULL_TIMEOUT = { timeout: FULL ? 3_600_000 : 60_000 };
 
 export class Seeded {
   #state: number;

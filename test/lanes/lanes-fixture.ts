@@ -89,7 +89,7 @@ export class LanesFixture {
       warmRate: 0,
       compressAbove: new Map(),
       shared: EMBEDDED,
-      origins: sharedOrigins([]),
+      origins: sharedOrigins([], 0),
       lists: sharedLists([], count),
       faults: this.faults,
     };

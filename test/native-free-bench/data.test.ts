@@ -1,5 +1,7 @@
-/** Random numbers, Zipf ranks and records against theory and against themselves. */
+/** Random numbers, Zipf ranks, records and queries against theory and against themselves. */
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { queryKey, readQueries, typed } from '../../native-free-bench/data/queries.js';
 import { Random } from '../../native-free-bench/data/random.js';
 import { RecordMaker } from '../../native-free-bench/data/records.js';
 import { Zipf } from '../../native-free-bench/data/zipf.js';
@@ -99,4 +101,21 @@ test('records are JSON with every feature, the same for the same seed', () => {
   expect(new RecordMaker(50, SEED).ndjsonLine(7)).toBe(maker.ndjsonLine(7));
   expect(new RecordMaker(50, SEED + 1).ndjsonLine(7)).not.toBe(maker.ndjsonLine(7));
   expect(JSON.parse(maker.recordBody(7, 1))).not.toEqual(JSON.parse(maker.recordBody(7, 2)));
+});
+
+test('queries are the names of the packages that ship, and one however they are typed', () => {
+  const queries = readQueries();
+  expect(queries).toHaveLength(5_000);
+  expect(new Set(queries.map(queryKey)).size).toBe(5_000);
+  const random = new Random(SEED);
+  const texts = new Set(Array.from({ length: 1_000 }, () => typed('libssl3', random)));
+  expect(texts.size).toBe(5);
+  expect(new Set([...texts].map(queryKey)).size).toBe(1);
+});
+
+test.each([
+  ['/nonexistent', /cannot be read/],
+  [fileURLToPath(import.meta.url), /cannot be read/],
+])('queries of %s are told to be none', (file, message) => {
+  expect(() => readQueries(file)).toThrow(message);
 });

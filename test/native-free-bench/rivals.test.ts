@@ -32,6 +32,7 @@ async function withRival(name: RivalName, use: (address: { host: string; port: n
   const redisUrl = typeof redis === 'string' ? '' : redis.url;
   const rival = await startRival(name, {
     documents: 600,
+    keyPrefix: '',
     answer,
     featureTexts: maker.featureTexts,
     redisUrl,
@@ -47,21 +48,25 @@ function headerOf(rawHeaders: readonly string[], wanted: string): string[] {
   return headerPairs(rawHeaders).flatMap(([name, value]) => (name.toLowerCase() === wanted ? [value] : []));
 }
 
-test.each(['bare-uws', 'bare-uws-params', 'fastify-bentocache', 'fastify-ioredis'] as const)(
-  '%s repeats headrace byte for byte',
-  async (name: RivalName) => {
-    if (name === 'fastify-ioredis' && typeof redis === 'string') return expect(redis).toMatch(/redis/);
-    await withRival(name, async address => {
-      for (const document of [0, 599]) {
-        const got = await call(address, 'GET', maker.path(document));
-        expect(got.body).toEqual(answer.body);
-        expect(headerOf(got.rawHeaders, 'content-type')).toEqual(['application/vnd.headrace.flatbuffers']);
-        expect(headerOf(got.rawHeaders, 'cache-status')).toEqual(['headrace; hit']);
-        expect(headerOf(got.rawHeaders, 'content-length')).toEqual(['4']);
-      }
-    });
-  },
-);
+test.each([
+  'bare-uws',
+  'bare-uws-params',
+  'fastify-bentocache',
+  'fastify-lru-cache',
+  'fastify-ioredis',
+] as const)('%s repeats headrace byte for byte', async (name: RivalName) => {
+  if (name === 'fastify-ioredis' && typeof redis === 'string') return expect(redis).toMatch(/redis/);
+  await withRival(name, async address => {
+    const entries = name === 'fastify-ioredis' ? [] : [`/v1/caches/results/entries/${documentId(7)}`];
+    for (const path of [maker.path(0), maker.path(599), ...entries]) {
+      const got = await call(address, 'GET', path);
+      expect(got.body).toEqual(answer.body);
+      expect(headerOf(got.rawHeaders, 'content-type')).toEqual(['application/vnd.headrace.flatbuffers']);
+      expect(headerOf(got.rawHeaders, 'cache-status')).toEqual(['headrace; hit']);
+      expect(headerOf(got.rawHeaders, 'content-length')).toEqual(['4']);
+    }
+  });
+});
 
 test('bentocache with objects sends the record', async () => {
   await withRival('fastify-bentocache-objects', async address => {
@@ -97,6 +102,6 @@ test('ioredis answers a batch as columns, as headrace does', async context => {
 });
 
 test('a rival that cannot start is told with its own words', async () => {
-  const wrong = { documents: 1, answer, featureTexts: ['not JSON'], redisUrl: '' };
+  const wrong = { documents: 1, keyPrefix: '', answer, featureTexts: ['not JSON'], redisUrl: '' };
   await expect(startRival('fastify-bentocache', wrong)).rejects.toThrow(/exit code 1.*\n(.|\n)*SyntaxError/);
 });

@@ -41,7 +41,7 @@ function open(text: string, options: { origin?: object; rate?: number; keysMax?:
   };
   const ofOrigin = {
     definition: cache,
-    origin: { fetch },
+    origin: { fetch, isRefusing: false },
     counters: new OriginCounters(originCounterMemory(1), 0),
   };
   const through = new ReadThrough({ ...lane, caches: new Map([[name, ofOrigin]]) });

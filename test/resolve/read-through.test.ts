@@ -1,93 +1,12 @@
 /** Questions to an origin in a lane: raced with deletions, and with what others change. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/base/clock.js';
 import { HeadraceError } from '../../src/base/errors.js';
-import type { Tier } from '../../src/base/tier.js';
-import { CACHE_STANDARD, type CacheDefinition } from '../../src/caches/definition.js';
-import { EntryReader } from '../../src/caches/entry.js';
-import { entryViewOf } from '../../src/caches/entry-view.js';
-import type { RemoveOp } from '../../src/lanes/messages.js';
-import { PackedRows } from '../../src/lanes/packed-rows.js';
-import { OriginCounters, originCounterMemory } from '../../src/observe/origin-counters.js';
 import { OriginFlights } from '../../src/resolve/origin-flights.js';
-import { type Outcome, ReadThrough } from '../../src/resolve/read-through.js';
-import type { OriginValue } from '../../src/tiers/origin-value.js';
 import { FULL, FULL_TIMEOUT, SEED, Seeded } from '../base/seeded.js';
-import { laneOver, MapTier, VIEW } from './fixture.js';
-
-const DEFINITION: CacheDefinition = { ...CACHE_STANDARD, name: 'c' };
-const { name, features } = entryViewOf(DEFINITION);
-const CACHE = { ...VIEW, name, uid: 9, features: [...features] };
-const SAYS = { contentType: 'text/plain', etag: '', cacheControl: '', cacheTags: '', ageMs: 0 };
-
-type Fetch = (key: string) => Promise<OriginValue | undefined>;
-
-const valueFor = (text: string): OriginValue => ({ ...SAYS, payload: Buffer.from(text) });
-
-function lane(fetch: Fetch, tier: Tier = new MapTier(), definition: Partial<CacheDefinition> = {}) {
-  const clock = new ManualClock();
-  const flights = new OriginFlights<Outcome>(100, clock);
-  const parts = { ...laneOver([tier], false, [flights], clock), flights };
-  parts.views.declare(CACHE);
-  const counters = new OriginCounters(originCounterMemory(1), 0);
-  const cache = { definition: { ...DEFINITION, ...definition }, origin: { fetch }, counters };
-  const { enabled } = cache.definition;
-  const through = new ReadThrough({ ...parts, caches: new Map([[name, cache]]) });
-  /** The text, or how else it came. */
-  const ask = async (id: string, waitMs = 60_000) => {
-    const deadlineMs = parts.clock.now() + waitMs;
-    const { rows, answers } = await through.read({
-      kind: 'read-through',
-      viewUid: 9,
-      ids: [id],
-      enabled,
-      deadlineMs,
-    });
-    const record = new PackedRows(rows, 1).record(0);
-    const entry = new EntryReader();
-    if (record !== undefined) entry.reset(record);
-    return { ...answers[0], text: record && Buffer.from(entry.payload).toString() };
-  };
-  const remove = async (id: string) => {
-    const op: RemoveOp = { kind: 'remove', viewUid: 9, id, deadlineMs: Number.MAX_SAFE_INTEGER };
-    expect(await parts.writes.write([op], Buffer.alloc(0))).toMatchObject([{ kind: 'put' }]);
-  };
-  return { ...parts, through, counters, ask, remove };
-}
-
-/** Takes some turns for everything, so that what races comes in any order. */
-class SlowTier implements Tier {
-  readonly name = 'lmdb';
-  readonly #tier = new MapTier();
-  readonly #turns: () => Promise<void>;
-
-  constructor(turns: () => Promise<void>) {
-    this.#turns = turns;
-  }
-
-  async getMany(keys: readonly Uint8Array[]) {
-    await this.#turns();
-    const values = this.#tier.getMany(keys);
-    await this.#turns();
-    return values;
-  }
-
-  async putMany(writes: Parameters<Tier['putMany']>[0]) {
-    await this.#turns();
-    const results = await this.#tier.putMany(writes);
-    await this.#turns();
-    return results;
-  }
-
-  deleteMany(keys: readonly Uint8Array[]): Promise<void> {
-    return this.#tier.deleteMany(keys);
-  }
-
-  close(): Promise<void> {
-    return this.#tier.close();
-  }
-}
+import { MapTier } from './fixture.js';
+import { type Fetch, lane, SlowTier, valueFor } from './read-through-fixture.js';
 
 const RACES = FULL ? 100_000 : 5_000;
 
@@ -235,6 +154,42 @@ describe('an entry that is asked for by way of the origin', () => {
     expect(await tookMs()).toBeLessThan(450);
   });
 
+  it('is not waited for where an old one is held, from when that was in vain until it is quick again', async () => {
+    let calls = 0;
+    const held: (() => void)[] = [];
+    const release = () => {
+      for (const resolve of held.splice(0)) resolve();
+    };
+    const { ask, clock } = lane(
+      async () => {
+        const call = ++calls;
+        if (call > 3) await new Promise<void>(resolve => held.push(resolve));
+        return valueFor(`call ${call}`);
+      },
+      new MapTier(),
+      { ttlMs: 1_000, staleWhileRevalidateMs: 0 },
+    );
+    for (const key of ['a', 'b', 'c']) await ask(key);
+    clock.advance(1_000);
+    const began = performance.now();
+    expect(await ask('a', 200)).toMatchObject({ text: 'call 1', source: 'stale' });
+    expect(performance.now() - began).toBeGreaterThan(90);
+    // Both would else be waited for.
+    expect(await ask('b', 1e9)).toMatchObject({ text: 'call 2', source: 'stale' });
+    // What is late is no sign that it is quick.
+    clock.advance(100);
+    release();
+    while ((await ask('b', 1e9)).source !== 'tier');
+    expect(await ask('c', 1e9)).toMatchObject({ text: 'call 3', source: 'stale' });
+    release();
+    while ((await ask('c', 1e9)).source !== 'tier');
+    clock.advance(1_000);
+    const waiting = ask('a', 1e9);
+    while (held.length === 0) await nextTurn();
+    release();
+    expect(await waiting).toMatchObject({ text: 'call 7', source: 'origin' });
+  });
+
   it('replaces what has a version of a clock that is ahead', async () => {
     let calls = 0;
     const { ask, clock, versions } = lane(async () => valueFor(`call ${++calls}`), new MapTier(), {
@@ -271,112 +226,5 @@ describe('stale entries', () => {
     expect(await ask('k70')).toMatchObject({ text: 'k70 false', source: 'tier' });
     for (const release of released) release();
     while ((await ask('k1')).text !== 'k1 true');
-  });
-});
-
-describe('an entry that is made anew ahead of its time', () => {
-  it('is so unless it is fresh for longer by now, and says what it took', async () => {
-    let calls = 0;
-    const { ask, clock, through, cache, counters } = lane(
-      async () => {
-        clock.advance(40);
-        return valueFor(`call ${++calls}`);
-      },
-      new MapTier(),
-      { ttlMs: 1_000 },
-    );
-    await ask('k');
-    const entry = new EntryReader();
-    const held = () => {
-      entry.reset(cache.get(CACHE.slot, 'k') as Uint8Array);
-      return entry;
-    };
-    expect(held().costMs).toBe(40);
-    const { freshUntil } = held();
-    clock.advance(900);
-    through.refresh({ viewUid: 9, id: 'k', untilMs: freshUntil - 1 });
-    expect((await ask('k')).text).toBe('call 1');
-    through.refresh({ viewUid: 9, id: 'k', untilMs: freshUntil });
-    while ((await ask('k')).text !== 'call 2') await nextTurn();
-    // Somebody else who saw the first one fresh is too late.
-    through.refresh({ viewUid: 9, id: 'k', untilMs: freshUntil });
-    await nextTurn();
-    expect((await ask('k')).text).toBe('call 2');
-    expect(counters.read()).toMatchObject({ calls: 0, ahead: 1, refreshes: 0, unchanged: 0 });
-  });
-});
-
-test('who reads an entry while it is made anew ahead is answered with what there is', async () => {
-  let calls = 0;
-  const { ask, clock, through, cache } = lane(
-    async () => (++calls === 1 ? valueFor('value') : new Promise(() => undefined)),
-    new SlowTier(async () => undefined),
-    { ttlMs: 1_000 },
-  );
-  await ask('k');
-  clock.advance(900);
-  cache.kept.clear();
-  const brought = through.bring({ viewUid: 9, id: 'k', untilMs: clock.now() + 10_000 });
-  expect(await ask('k')).toMatchObject({ text: 'value', source: 'tier' });
-  while (calls < 2) await nextTurn();
-  expect(await Promise.race([brought, nextTurn('under way')])).toBe('under way');
-});
-
-describe('how long an entry is fresh', () => {
-  const ttlMs = 1_000;
-  const ttlMaxMs = 6_000;
-  const open = (value: () => OriginValue, definition: Partial<CacheDefinition> = {}) => {
-    const opened = lane(async () => value(), new MapTier(), { ttlMs, ttlMaxMs, ...definition });
-    const freshMs = async () => {
-      await opened.ask('k');
-      const entry = new EntryReader();
-      entry.reset(opened.cache.get(CACHE.slot, 'k') as Uint8Array);
-      return entry.freshUntil - entry.writtenAt;
-    };
-    /** Each when the one before is no longer fresh. */
-    const series = async (times: number) => {
-      const all: number[] = [];
-      for (let time = 0; time < times; time++) {
-        all.push(await freshMs());
-        opened.clock.advance((all.at(-1) ?? 0) + 1);
-      }
-      return all;
-    };
-    return { ...opened, series };
-  };
-  const expired = { staleWhileRevalidateMs: 0 };
-
-  it('doubles up to its ceiling while it stays the same, and begins again when it changes', async () => {
-    let text = 'same';
-    const { series, counters } = open(() => valueFor(text), expired);
-    expect(await series(5)).toEqual([1_000, 2_000, 4_000, 6_000, 6_000]);
-    expect(counters.read()).toMatchObject({ unchanged: 4 });
-    text = 'other';
-    expect(await series(2)).toEqual([1_000, 2_000]);
-    expect(counters.read()).toMatchObject({ unchanged: 5 });
-  });
-
-  it('is judged by the ETag that the origin gives', async () => {
-    let etag = '"a"';
-    let count = 0;
-    const { series } = open(() => ({ ...valueFor(String(count++)), etag }), expired);
-    expect(await series(2)).toEqual([1_000, 2_000]);
-    etag = '"b"';
-    expect(await series(2)).toEqual([1_000, 2_000]);
-  });
-
-  it('begins again after a deletion, and is as the origin says where it says so', async () => {
-    let cacheControl = '';
-    const { series, remove } = open(() => ({ ...valueFor('same'), cacheControl }), expired);
-    expect(await series(2)).toEqual([1_000, 2_000]);
-    await remove('k');
-    expect(await series(2)).toEqual([1_000, 2_000]);
-    cacheControl = 'max-age=3';
-    expect(await series(2)).toEqual([3_000, 3_000]);
-  });
-
-  it('is the ttl where there is no ceiling', async () => {
-    const { series } = open(() => valueFor('same'), { ...expired, ttlMaxMs: undefined });
-    expect(await series(3)).toEqual([1_000, 1_000, 1_000]);
   });
 });
