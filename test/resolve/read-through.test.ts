@@ -31,7 +31,11 @@ function lane(fetch: Fetch, tier: Tier = new MapTier(), definition: Partial<Cach
   const parts = { ...laneOver([tier], false, [flights], clock), flights };
   parts.views.declare(CACHE);
   const counters = new OriginCounters(originCounterMemory(1), 0);
-  const cache = { definition: { ...DEFINITION, ...definition }, origin: { fetch, isRefusing: false }, counters };
+  const cache = {
+    definition: { ...DEFINITION, ...definition },
+    origin: { fetch, isRefusing: false },
+    counters,
+  };
   const { enabled } = cache.definition;
   const through = new ReadThrough({ ...parts, caches: new Map([[name, cache]]) });
   /** The text, or how else it came. */
