@@ -4,7 +4,7 @@
  * Piscina puts a new worker in the place of a failed one when it hears of the failure, which is before the old thread
  * has ended, and never again once one fails while it starts. A lane needs the opposite: no successor until the thread
  * has truly exited, and one every time. So this pool may have no worker of its own accord (`minThreads: 0`), gets no
- * task once it is down, and is left behind; the successor is a new pool.
+ * task once it is down and keeps none, and is left behind; the successor is a new pool.
  */
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
@@ -47,6 +47,9 @@ export class LaneThread {
     const goDown = () => {
       if (this.#isDown) return;
       this.#isDown = true;
+      // What the thread had not taken yet is still queued: if the pool hears only now that it had been ready, as it may
+      // (that comes through another port than the failure), it makes a second thread for it. This empties the queue.
+      void pool.destroy();
       options.onDown(this.#reason);
     };
     pool.on('error', (error: unknown) => {

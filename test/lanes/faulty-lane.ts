@@ -2,8 +2,8 @@
  * A lane that dies on demand, for tests: the front asks for it with special ids.
  *
  * `!exit` ends the thread before the task is answered, `!throw` throws outside of every promise, `!exit-after` ends it
- * when the answer is made but not sent, `!never` never answers, `!bug` is answered as a bug is. `faults.startFailures` in shared memory makes so many
- * starts fail.
+ * when the answer is made but not sent, `!never` never answers, `!bug` is answered as a bug is. `faults` in shared memory
+ * makes so many starts fail, or so many threads throw when they are ready and have not taken a task.
  */
 import { workerData } from 'node:worker_threads';
 import { failureOf, type LaneReply, type LaneTask } from '../../src/lanes/messages.js';
@@ -11,11 +11,17 @@ import type { LaneWorkerData } from '../../src/resolve/lane-worker-data.js';
 import answer from '../../workers/lane.js';
 
 export interface FaultyWorkerData extends LaneWorkerData {
-  /** Word 0: starts that still fail. Word 1: starts seen. */
+  /** Word 0: starts that still fail. Word 1: starts seen. Word 2: threads that still throw. */
   readonly faults: Int32Array;
 }
 
 const { faults } = workerData as FaultyWorkerData;
+
+if (Atomics.sub(faults, 2, 1) > 0) {
+  setImmediate(() => {
+    throw new Error('a fault on demand');
+  });
+} else Atomics.store(faults, 2, 0);
 
 export default function faultyAnswer(task: LaneTask): LaneReply | Promise<LaneReply> {
   if (task.kind === 'start') {

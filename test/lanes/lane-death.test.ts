@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TableView } from '../../src/l1/layout.js';
 import { oddBuckets } from '../../src/l1/repair.js';
@@ -53,6 +54,25 @@ describe('a lane whose thread dies', () => {
     expect(waits).toEqual([50, 100, 200]);
     await until(() => fixture?.lanes.stats().lanes[0]?.isUp === true);
     expect(await fixture.read(view, 'a')).toBe(1);
+  });
+
+  it('has one successor when its failure is heard of before its being ready', async () => {
+    fixture = await LanesFixture.open({ count: 1 });
+    const { faults, lanes, events } = fixture;
+    const view = await fixture.declare();
+    Atomics.store(faults, 2, 1);
+    const threads = swapReadyAndFailure();
+    try {
+      await lanes.restart(0);
+      await until(() => lanes.stats().lanes[0]?.isUp === true);
+    } finally {
+      threads.restore();
+    }
+    await fixture.write(view, 'a', 1);
+    expect(await fixture.read(view, 'a')).toBe(1);
+    expect(events.filter(({ kind }) => kind === 'failed')).toEqual([]);
+    expect(events.filter(({ kind }) => kind === 'down')).toHaveLength(2);
+    expect(threads.made).toBe(2);
   });
 
   it('is restarted once the system gives a thread again', async () => {
@@ -141,6 +161,29 @@ describe('a lane whose thread dies', () => {
     expect(await dying).toBe('unavailable');
   });
 });
+
+/** For the next thread that fails: the two come through ports of their own, and may be heard of in either order. */
+function swapReadyAndFailure() {
+  const emit = Worker.prototype.emit;
+  const late: (() => void)[] = [];
+  let hasFailed = false;
+  const threads = { made: 0, restore: () => Reflect.deleteProperty(Worker.prototype, 'emit') };
+  Worker.prototype.emit = function (this: Worker, event: string, ...given: unknown[]) {
+    const tell = () => Reflect.apply(emit, this, [event, ...given]);
+    if (event === 'online') threads.made++;
+    if (event === 'message' && !hasFailed) {
+      late.push(tell);
+      return true;
+    }
+    const wasHeard = tell();
+    if (event === 'error') {
+      hasFailed = true;
+      for (const tellLate of late.splice(0)) tellLate();
+    }
+    return wasHeard;
+  };
+  return threads;
+}
 
 class Load {
   /** By id, the highest value whose write was acknowledged. */

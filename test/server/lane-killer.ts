@@ -3,10 +3,12 @@
  * random, die: ended from outside at whatever instruction they are, or by an exception that nobody catches, or by
  * leaving. Each order is a line of the log. Worker threads load this file too, and obey.
  *
- * Only for threads that have started, and not in the middle of a method of lmdb's native classes: one that is ended from
- * outside there, while the store is opened, a commit or a transaction begins, may take the process with it (an error that
- * native code cannot throw into a thread that is ending ends everything; seen once in a thousand or two of such ends).
- * A gate keeps the two apart.
+ * Ended from outside are only threads that have started and are not in a method of lmdb's native classes. Elsewhere such
+ * an end may take the process with it, for native code ends that when it fails and cannot say so to a thread that is
+ * ending: Node.js when it links the modules of a thread that starts (`v8::Module::IsGraphAsync`, once in about a thousand
+ * ends of starting threads), lmdb when it is loaded, opens the store, or begins a commit or a transaction (`napi_throw`,
+ * once in a thousand or two). And a thread that opens the store has the lock on writing for a while, which it would take
+ * with it. A gate keeps the killer and them apart.
  */
 import { writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -14,6 +16,7 @@ import workerThreads, {
   BroadcastChannel,
   getEnvironmentData,
   isMainThread,
+  MessagePort,
   setEnvironmentData,
   threadId,
   Worker,
@@ -30,67 +33,89 @@ interface Order {
 const orders = new BroadcastChannel('lane-killer');
 orders.unref();
 
-/** One word a thread, in its environment data: whether it may be ended from outside now, or is going to be. */
+/** Two words a thread, in its environment data. */
 const GATE = 'lane-killer-gate';
-const OPEN = 0;
-const BUSY = 1;
+/** Whether it may be ended from outside now. */
+const STATE = 0;
+/** How often it was in lmdb's native code. */
+const ENTERED = 1;
+
+/** Of the state. */
+const BUSY = 0;
+const OPEN = 1;
+/** It is going to be ended. */
 const DOOMED = 2;
 
-/** Of lmdb's native code. */
-const NATIVE_CLASSES = ['Env', 'Txn', 'Dbi', 'Cursor'] as const;
+const AGAIN_MS = 1;
 
-if (isMainThread) killOnSignal();
-else {
-  await guardNativeCalls(getEnvironmentData(GATE) as unknown as Int32Array);
-  orders.onmessage = event => obey((event as { data: Order }).data);
+/** The thread's own end of its gate, which is not open before it has started. */
+class Gate {
+  readonly #words = getEnvironmentData(GATE) as unknown as Int32Array;
+  #depth = 1;
+
+  leave(): void {
+    if (--this.#depth === 0) Atomics.store(this.#words, STATE, OPEN);
+  }
+
+  /** While this runs, the thread is not ended from outside. One that is doomed waits here for its end. */
+  within<Result>(call: () => Result): Result {
+    while (this.#depth === 0 && Atomics.compareExchange(this.#words, STATE, OPEN, BUSY) !== OPEN)
+      Atomics.wait(this.#words, STATE, DOOMED);
+    this.#depth++;
+    Atomics.add(this.#words, ENTERED, 1);
+    try {
+      return call();
+    } finally {
+      this.leave();
+    }
+  }
 }
 
 type NativeClass = new (...given: unknown[]) => object;
 
-/** The part of lmdb's `native.js` that is needed here. */
-interface NativeLmdb {
-  readonly nativeAddon: Readonly<Record<(typeof NATIVE_CLASSES)[number], NativeClass>>;
-  setNativeFunctions(functions: object): void;
-}
+/** Of lmdb's native code. */
+const NATIVE_CLASSES = ['Env', 'Txn', 'Dbi', 'Cursor'];
 
-async function guardNativeCalls(gate: Int32Array): Promise<void> {
-  // It sets its own when it is loaded.
-  await import('lmdb');
-  const { nativeAddon, setNativeFunctions } = (await import(
-    new URL('native.js', import.meta.resolve('lmdb')).href
-  )) as NativeLmdb;
-  let depth = 0;
-  const gated = <T>(call: () => T): T => {
-    // A thread that is doomed waits here for its end.
-    while (depth === 0 && Atomics.compareExchange(gate, 0, OPEN, BUSY) !== OPEN)
-      Atomics.wait(gate, 0, DOOMED);
-    depth++;
-    try {
-      return call();
-    } finally {
-      if (--depth === 0) Atomics.store(gate, 0, OPEN);
+/** However lmdb is loaded, as an ES module or not: native code comes through `process.dlopen`. */
+function guardNativeCode(gate: Gate): void {
+  const load = process.dlopen;
+  process.dlopen = (...given) => {
+    load.apply(process, given);
+    const { exports } = given[0] as { readonly exports: Record<string, unknown> };
+    for (const name of NATIVE_CLASSES) {
+      if (exports[name] !== undefined) exports[name] = gatedClass(exports[name] as NativeClass, gate);
     }
   };
-  const classes = NATIVE_CLASSES.map(name => [name, { value: gatedClass(nativeAddon[name], gated) }]);
-  setNativeFunctions(Object.create(nativeAddon, Object.fromEntries(classes)) as object);
 }
 
 /** The same class, but that making one, and each of its methods, goes through the gate. */
-function gatedClass(native: NativeClass, gated: <T>(call: () => T) => T): NativeClass {
+function gatedClass(native: NativeClass, gate: Gate): NativeClass {
   const made = new Proxy(class extends native {}, {
     construct: (target, given, newTarget) =>
-      gated(() => Reflect.construct(target, given, newTarget) as object),
+      gate.within(() => Reflect.construct(target, given, newTarget) as object),
   });
   for (const name of Object.getOwnPropertyNames(native.prototype)) {
     const method: unknown = Object.getOwnPropertyDescriptor(native.prototype, name)?.value;
     if (name === 'constructor' || typeof method !== 'function') continue;
     Object.defineProperty(made.prototype, name, {
       value(...given: unknown[]) {
-        return gated(() => Reflect.apply(method, this, given) as unknown);
+        return gate.within(() => Reflect.apply(method, this, given) as unknown);
       },
     });
   }
   return made;
+}
+
+/** A lane has started when it answers its first task; what it says before is no answer to one. */
+function whenStarted(run: () => void): void {
+  const { postMessage } = MessagePort.prototype;
+  MessagePort.prototype.postMessage = function (this: MessagePort, ...given) {
+    Reflect.apply(postMessage, this, given);
+    const message: unknown = given[0];
+    if (typeof message !== 'object' || message === null || !('taskId' in message)) return;
+    MessagePort.prototype.postMessage = postMessage;
+    run();
+  };
 }
 
 function obey(order: Order): void {
@@ -105,7 +130,7 @@ function killOnSignal(): void {
 
   class MortalWorker extends Worker {
     constructor(...given: ConstructorParameters<typeof Worker>) {
-      const gate = new Int32Array(new SharedArrayBuffer(4));
+      const gate = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
       // A thread gets what is set when it is made.
       setEnvironmentData(GATE, gate as never);
       super(...given);
@@ -116,21 +141,33 @@ function killOnSignal(): void {
   workerThreads.Worker = MortalWorker;
   syncBuiltinESMExports();
 
+  /** As soon as it may be. */
+  const end = (victim: Worker) => {
+    const gate = alive.get(victim);
+    if (gate === undefined) return;
+    if (Atomics.compareExchange(gate, STATE, OPEN, DOOMED) === BUSY)
+      setTimeout(end, AGAIN_MS, victim).unref();
+    else void victim.terminate();
+  };
+
   process.on('SIGUSR2', () => {
-    const victims = [...alive.keys()].filter(() => random.below(2) === 0);
-    if (victims.length === 0) victims.push(...[...alive.keys()].slice(0, 1));
-    for (const victim of victims) {
+    const victims = [...alive].filter(() => random.below(2) === 0);
+    if (victims.length === 0) victims.push(...[...alive].slice(0, 1));
+    for (const [victim, gate] of victims) {
       // Most from outside: that alone can stop a thread in the middle of a function.
       const manner = random.pick<Manner>(['terminate', 'terminate', 'terminate', 'throw', 'exit']);
-      writeSync(1, `${JSON.stringify({ msg: 'ordered', manner })}\n`);
-      if (manner === 'terminate') end(victim, alive.get(victim));
+      const order = { msg: 'ordered', manner, entered: Atomics.load(gate, ENTERED) };
+      writeSync(1, `${JSON.stringify(order)}\n`);
+      if (manner === 'terminate') end(victim);
       else orders.postMessage({ threadId: victim.threadId, manner } satisfies Order);
     }
   });
 }
 
-/** Waits, a few microseconds if at all, until the thread is out of the native call. */
-function end(victim: Worker, gate: Int32Array | undefined): void {
-  while (gate !== undefined && Atomics.compareExchange(gate, 0, OPEN, DOOMED) === BUSY);
-  void victim.terminate();
+if (isMainThread) killOnSignal();
+else {
+  const gate = new Gate();
+  guardNativeCode(gate);
+  whenStarted(() => gate.leave());
+  orders.onmessage = event => obey((event as { data: Order }).data);
 }
