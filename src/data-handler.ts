@@ -67,7 +67,7 @@ export function dataPlane(parts: DataHandlerParts): DataPlane {
   const answerError = errorAnswers(error => log.error({ err: error }, 'a request failed by a bug'));
   const shared = { store, bodyBytesMax, answerError };
   const viewNamed = (name: string) => views.get(name);
-  const viewOf = ({ name }: CacheDefinition) => views.builtIn(entryViewName(name));
+  const viewOf = entryViews(views, caches);
   const isShared = recordStoreOf(config) !== 'lmdb';
   const leases = new Leases({
     ...{ definitions: caches.all(), leaseMs: config.leaseTime },
@@ -133,6 +133,12 @@ function figuresInL1(l1: Caches, view: View | undefined): CacheFigures {
   if (view === undefined) return {};
   const { budgetBytes } = l1.options(view.slot);
   return { l1: { budgetBytes, ...l1.figures(view.slot) }, invalidating: view.fences.length };
+}
+
+/** Each hit asks for its cache's view: a name that is put together anew would be hashed anew. */
+function entryViews(views: ViewRegistry, caches: LiveCaches): (cache: CacheDefinition) => View | undefined {
+  const names = new Map(caches.names().map(name => [name, entryViewName(name)]));
+  return ({ name }) => views.builtIn(names.get(name) ?? '');
 }
 
 /** Each with a buffer beside the table. */

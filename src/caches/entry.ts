@@ -137,6 +137,16 @@ export class EntryReader {
     return this.#record.string(ETAG) ?? '';
   }
 
+  /** Copies the text to `into` from `at` on: the place behind it, or -1 when it has no room there. */
+  copyContentType(into: Uint8Array, at: number): number {
+    return this.#record.copyString(CONTENT_TYPE, into, at);
+  }
+
+  /** The same of the ETag. */
+  copyEtag(into: Uint8Array, at: number): number {
+    return this.#record.copyString(ETAG, into, at);
+  }
+
   /** Where it lies. */
   get payload(): Uint8Array {
     return this.#record.bytes(0) ?? NO_BYTES;

@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { problemOf } from '../base/errors.js';
 import { JSON_TYPE } from '../base/media.js';
 import type { Exchange, Handler } from './front.js';
+import { AUTHORIZATION } from './header-names.js';
 import { SWITCH_PATH } from './switch-handlers.js';
 
 export type Readiness = 'starting' | 'ready' | 'draining';
@@ -61,7 +62,7 @@ export function adminHandler(options: AdminOptions): Handler {
 
 function isAuthorised(exchange: Exchange, key: string): boolean {
   if (key === '') return true;
-  const given = exchange.header('authorization');
+  const given = exchange.header(AUTHORIZATION);
   // Digests have one length, so the comparison takes the same time whatever was given.
   return timingSafeEqual(digest(given), digest(`Bearer ${key}`));
 }

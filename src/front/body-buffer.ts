@@ -1,6 +1,6 @@
 /** A body that is collected whole: one growing array, so that many tiny chunks cost no more than a few large ones. */
-
 import type { Exchange } from './front.js';
+import { CONTENT_LENGTH } from './header-names.js';
 import { bodyTooLarge } from './problem-answer.js';
 
 const FIRST_BYTES = 4096;
@@ -43,7 +43,7 @@ export function readWhole(
   limitBytes: number,
   done: (body: Uint8Array, exchange: Exchange) => void,
 ): void {
-  const expectedBytes = Number(exchange.header('content-length'));
+  const expectedBytes = Number(exchange.header(CONTENT_LENGTH));
   if (expectedBytes > limitBytes) {
     exchange.fail(bodyTooLarge(limitBytes));
     return;

@@ -43,16 +43,22 @@ export function cacheRoutesOf(
 ): CacheRoutes {
   const entryMethods = allowed(handlers.entry);
 
+  /** The cache named last is mostly the next one too: its name need not be cut out of the path and hashed again. */
+  let lastName = '';
+
   function known(name: string): CacheDefinition {
     const cache = cacheNamed(name);
     if (cache === undefined) throw new HeadraceError('cache-not-found', `there is no cache ${name}`);
+    lastName = cache.name;
     return cache;
   }
 
   function onCache(exchange: Exchange, path: string): void {
-    const slash = path.indexOf('/', CACHE_PREFIX.length);
+    const lastEnd = CACHE_PREFIX.length + lastName.length;
+    const isLast = lastName !== '' && path[lastEnd] === '/' && path.startsWith(lastName, CACHE_PREFIX.length);
+    const slash = isLast ? lastEnd : path.indexOf('/', CACHE_PREFIX.length);
     const end = slash < 0 ? path.length : slash;
-    const name = decode(path.slice(CACHE_PREFIX.length, end));
+    const name = isLast ? lastName : decode(path.slice(CACHE_PREFIX.length, end));
     if (path.startsWith('/entries/', end)) {
       const handler = handlerOf(handlers.entry, exchange.method);
       if (handler === undefined) return refuse(exchange, entryMethods);

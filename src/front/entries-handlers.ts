@@ -1,5 +1,4 @@
 /** `POST /v1/caches/{cache}/entries:batchGet` and `POST /v1/caches/{cache}/invalidate`: many entries in one request. */
-
 import { areBytesAccepted, BYTES_TYPE, JSON_TYPE } from '../base/media.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { entryId } from '../caches/entry-id.js';
@@ -11,6 +10,7 @@ import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, SWITCHED_OFF } from './cache-status.js';
 import type { Exchange, Headers } from './front.js';
+import { ACCEPT } from './header-names.js';
 import type { Invalidations } from './invalidations.js';
 import { ALL_HITS, missStatus } from './lookup-handler.js';
 import type { RouteHandlers } from './routes.js';
@@ -60,7 +60,7 @@ export function entriesHandlers(
   return {
     entryBatch: {
       POST(exchange, cache) {
-        const asBytes = cache.embedding !== undefined && areBytesAccepted(exchange.header('accept'));
+        const asBytes = cache.embedding !== undefined && areBytesAccepted(exchange.header(ACCEPT));
         exchange.readBody(bodyBytesMax, (body, kept) => {
           batch(kept, cache, body, asBytes).catch(error => answerError(kept, error));
         });

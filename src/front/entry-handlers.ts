@@ -3,22 +3,18 @@
  * `read` returns, and allocates nothing that outlives it.
  */
 import type { Version } from '../base/clock.js';
-import { HeadraceError } from '../base/errors.js';
 import type { CacheDefinition } from '../caches/definition.js';
 import { isOfFormat } from '../caches/embeddings/embedding.js';
-import { storedEntry } from '../caches/embeddings/stored-entry.js';
-import { ENTRY_LIMITS, type EntryHead, EntryReader } from '../caches/entry.js';
-import { isHeldByClient, readEntryHead } from '../caches/entry-headers.js';
+import { EntryReader } from '../caches/entry.js';
+import { isHeldByClient } from '../caches/entry-headers.js';
 import { entryId } from '../caches/entry-id.js';
 import { ageSeconds, EARLY_MS_MAX, freshnessOf, isDueAtOrigin, isDueEarly } from '../caches/freshness.js';
 import type { SharedLease } from '../caches/lease-claim.js';
-import { leasedUntil, newSecret, readToken, tokenText } from '../caches/lease-mark.js';
+import { leasedUntil, newSecret, tokenText } from '../caches/lease-mark.js';
 import { LEASE_LIMITS } from '../caches/lease-room.js';
-import type { LeaseTable } from '../caches/lease-table.js';
-import type { EntryStore } from '../lookup/entry-store.js';
 import type { View } from '../views/schema.js';
-import type { AnswerError } from './answer-error.js';
-import { CacheStatus, FORWARDED, type Forward, STORED, SWITCHED_OFF, UNSTORED } from './cache-status.js';
+import { CacheStatus, type Forward, SWITCHED_OFF } from './cache-status.js';
+import { EntryHitHeaders } from './entry-hit-headers.js';
 import {
   type Asked,
   answerMissing,
@@ -28,38 +24,32 @@ import {
   type Source,
 } from './entry-misses.js';
 import { EntryOrigins, wasEmptied } from './entry-origins.js';
-import { type EntryPrefetchers, SESSION_HEADER } from './entry-prefetchers.js';
+import type { EntryPrefetchers } from './entry-prefetchers.js';
+import { EntryWrites, type EntryWritesOptions, notReady } from './entry-writes.js';
 import type { Exchange } from './front.js';
+import { ACCEPT, IF_NONE_MATCH, SESSION, TIMING } from './header-names.js';
 import { Prefixes } from './prefixes.js';
 import { readQuery, readWait } from './query.js';
 import type { RouteHandlers } from './routes.js';
 import { TIMING_OFF, timingOf } from './server-timing.js';
 import { vectorFormOf } from './vector-form.js';
 
-export interface EntryHandlerOptions {
-  readonly store: EntryStore;
-  /** The view that holds the entries; `undefined` while it is not known. */
-  readonly viewOf: (cache: CacheDefinition) => View | undefined;
-  /** Of a cache whose entries its clients make. */
-  readonly leasesOf: (cache: CacheDefinition) => LeaseTable | undefined;
-  /** Other servers keep their entries in the same store. */
-  readonly isShared: boolean;
+export interface EntryHandlerOptions extends EntryWritesOptions {
   /** An answer from what is remembered of the cache's origin: that there is none. */
   readonly onNegativeHit: (cache: CacheDefinition) => void;
   readonly prefetchers: Pick<EntryPrefetchers, 'of'>;
-  readonly bodyBytesMax: number;
-  readonly answerError: AnswerError;
 }
 
 export function entryHandlers(options: EntryHandlerOptions): RouteHandlers['entry'] {
   const handlers = new EntryHandlers(options);
+  const writes = new EntryWrites(options);
   const read = (exchange: Exchange, cache: CacheDefinition, key: string) =>
     handlers.read(exchange, cache, key);
   return {
     GET: read,
     HEAD: read,
-    PUT: (exchange, cache, key) => handlers.write(exchange, cache, key),
-    DELETE: (exchange, cache, key) => handlers.remove(exchange, cache, key),
+    PUT: (exchange, cache, key) => writes.write(exchange, cache, key),
+    DELETE: (exchange, cache, key) => writes.remove(exchange, cache, key),
   };
 }
 
@@ -70,7 +60,8 @@ class EntryHandlers {
   readonly #prefixes: Prefixes;
   readonly #misses: EntryMisses;
   readonly #origins: EntryOrigins;
-  /** Used for every hit: the front has taken it when `respond` returns. */
+  /** Used for every hit: the front has taken them when `respond` returns. */
+  readonly #hitHeaders = new EntryHitHeaders();
   readonly #headers: string[] = ['content-type', '', 'etag', '', 'age', '', 'cache-status', ''];
   readonly #vectorHeaders: string[] = [...this.#headers, 'vary', 'accept'];
   /** The last query and what it says: clients that wait do so each time alike. */
@@ -118,10 +109,10 @@ class EntryHandlers {
       key,
       id: entryId(cache, key),
       // Asking for a header that does not count would cost each hit a call.
-      form: cache.embedding && vectorFormOf(cache.embedding, exchange.header('accept')),
-      ifNoneMatch: exchange.header('if-none-match'),
+      form: cache.embedding && vectorFormOf(cache.embedding, exchange.header(ACCEPT)),
+      ifNoneMatch: exchange.header(IF_NONE_MATCH),
       waitMs: exchange.query === '' ? 0 : this.#waitOf(exchange.query),
-      timing: timingOf(exchange.header('headrace-timing')),
+      timing: timingOf(exchange.header(TIMING)),
     };
     if (!cache.enabled) {
       if (cache.origin !== undefined) return this.#askOrigin(exchange, asked, 'bypass');
@@ -131,7 +122,7 @@ class EntryHandlers {
     if (view === undefined) return this.#answerNotReady(exchange, cache);
     const { timing } = asked;
     if (timing !== TIMING_OFF) timing.lap('parse');
-    const session = cache.prefetch === undefined ? '' : exchange.header(SESSION_HEADER);
+    const session = cache.prefetch === undefined ? '' : exchange.header(SESSION);
     const nowMs = store.now();
     const length = store.probe(view, asked.id, nowMs);
     const hash = session === '' ? 0 : store.idHash;
@@ -236,7 +227,10 @@ class EntryHandlers {
     const isDue = isNear && this.#isDue(cache, nowMs);
     if (isDue && cache.origin === undefined)
       return this.#misses.refresh(exchange, asked, { record, source }, entry.version);
-    this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs);
+    const isPlain = asked.form === undefined && asked.ifNoneMatch === '' && asked.timing === TIMING_OFF;
+    if (source === 'L1' && isPlain && this.#hitHeaders.take(entry, nowMs))
+      exchange.respond(200, this.#hitHeaders, entry.payload);
+    else this.#respond(exchange, asked, this.#statusOf(source, nowMs), nowMs);
     const view = isDue ? viewOf(cache) : undefined;
     if (view !== undefined) store.refresh(view, id, nowMs, freshUntil);
   }
@@ -277,95 +271,6 @@ class EntryHandlers {
     exchange.respond(status, [...headers, ...more, 'server-timing', timing.header()], body);
   }
 
-  write(exchange: Exchange, cache: CacheDefinition, key: string): void {
-    const { bodyBytesMax, answerError } = this.#options;
-    const id = entryId(cache, key);
-    const lease = exchange.headerList(LEASE_HEADER);
-    const head = readEntryHead(
-      {
-        contentType: exchange.headerList('content-type'),
-        contentEncoding: exchange.headerList('content-encoding'),
-        cacheControl: exchange.headerList('cache-control'),
-        cacheTags: exchange.headerList('cache-tags'),
-      },
-      cache,
-    );
-    exchange.readBody(Math.min(bodyBytesMax, ENTRY_LIMITS.payloadBytes), (body, kept) => {
-      this.#store({ cache, id, head, body }, lease)
-        .then(() => kept.respond(204, cache.enabled ? STORED : UNSTORED, ''))
-        .catch(error => {
-          if (wasEmptied(error)) kept.respond(204, UNSTORED, '');
-          else answerError(kept, error);
-        });
-    });
-  }
-
-  async #store(put: EntryPut, lease: string): Promise<void> {
-    const { cache } = put;
-    // What was kept before is out of date now: it must be gone when the cache is switched on again.
-    if (!cache.enabled) return this.#remove(cache, put.id);
-    const { head, payload } = storedEntry(cache, put.head, put.body);
-    const stored = { ...put, head, body: payload };
-    await (lease === '' ? this.#put(stored) : this.#fill(stored, lease));
-  }
-
-  async #put({ cache, id, head, body }: EntryPut): Promise<void> {
-    const { store, leasesOf } = this.#options;
-    const view = this.#view(cache);
-    const leases = leasesOf(cache);
-    leases?.hold(id);
-    try {
-      await store.writeEntry(view, id, head, body);
-    } finally {
-      leases?.void(id);
-    }
-  }
-
-  /** @throws HeadraceError `lease-lost`: nothing is stored then. */
-  async #fill({ cache, id, head, body }: EntryPut, token: string): Promise<void> {
-    const { store, leasesOf, isShared } = this.#options;
-    const view = this.#view(cache);
-    const leases = leasesOf(cache);
-    if (leases === undefined) throw leaseLost();
-    const fill = leases.take(id, token);
-    const given = isShared ? readToken(token) : undefined;
-    // Of a lease in the store, only the store knows whether it is good.
-    const lease = isShared ? given && { ...given, leaseMs: leases.leaseMs } : fill && { tookMs: fill.tookMs };
-    try {
-      const isStored = lease !== undefined && (await store.writeEntry(view, id, head, body, lease)).applied;
-      if (!isStored) {
-        leases.refused++;
-        throw leaseLost();
-      }
-      // Another server gave the lease, and some may wait here.
-      if (fill === undefined) leases.void(id);
-    } catch (error) {
-      // Emptied since: what was made before that is not kept.
-      throw wasEmptied(error) ? leaseLost() : error;
-    } finally {
-      fill?.end();
-    }
-  }
-
-  remove(exchange: Exchange, cache: CacheDefinition, key: string): void {
-    const { answerError } = this.#options;
-    const id = entryId(cache, key);
-    const kept = exchange.later();
-    this.#remove(cache, id)
-      .then(() => kept.respond(204, FORWARDED, ''))
-      .catch(error => {
-        if (wasEmptied(error)) kept.respond(204, FORWARDED, '');
-        else answerError(kept, error);
-      });
-  }
-
-  async #remove(cache: CacheDefinition, id: string): Promise<void> {
-    const { store, leasesOf } = this.#options;
-    const view = this.#view(cache);
-    leasesOf(cache)?.void(id);
-    await store.remove(view, id);
-  }
-
   #view(cache: CacheDefinition): View {
     const view = this.#options.viewOf(cache);
     if (view === undefined) throw notReady(cache);
@@ -373,27 +278,8 @@ class EntryHandlers {
   }
 }
 
-interface EntryPut {
-  readonly cache: CacheDefinition;
-  readonly id: string;
-  readonly head: EntryHead;
-  readonly body: Uint8Array;
-}
-
 const MISS_L1 = 'headrace; fwd=miss; detail=L1';
 const OLD_L1 = 'headrace; fwd=stale; detail=L1';
 const OLD_BELOW = 'headrace; fwd=stale; detail=L3';
 /** Another has made it while this was waited for. */
 const MADE = 'headrace; fwd=miss; collapsed; detail=L1';
-
-/** Its store cannot be reached, or has lost it, and what is to hold the entries is not known. */
-export function notReady({ name }: CacheDefinition): HeadraceError {
-  return new HeadraceError('unavailable', `the cache ${name} is not ready yet`);
-}
-
-function leaseLost(): HeadraceError {
-  return new HeadraceError(
-    'lease-lost',
-    'the lease is not valid, its time is over, or the entry was written or invalidated since: nothing was stored',
-  );
-}

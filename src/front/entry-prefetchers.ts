@@ -7,9 +7,6 @@ import { Prefetcher } from '../caches/prefetcher.js';
 import type { EntryStore } from '../lookup/entry-store.js';
 import type { View } from '../views/schema.js';
 
-/** Says which reads belong together, and nothing else. */
-export const SESSION_HEADER = 'headrace-session';
-
 export interface EntryPrefetchersOptions {
   readonly caches: LiveCaches;
   readonly store: Pick<EntryStore, 'now' | 'peek' | 'l1Bytes' | 'bring'>;

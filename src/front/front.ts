@@ -7,6 +7,7 @@
  * returns without any of these, makes a 500.
  */
 import type { Problem } from '../base/errors.js';
+import type { HeaderName } from './header-names.js';
 
 /** Name, value, name, value, …; names in lower case, values ASCII without line breaks. */
 export type Headers = readonly string[];
@@ -15,7 +16,7 @@ export type Headers = readonly string[];
 export interface ReadyHeaders {
   readonly pairs: Headers;
   /** All behind `content-type: `, which is the first. */
-  readonly bytes: ArrayBuffer;
+  readonly bytes: ArrayBuffer | Uint8Array;
 }
 
 export type Body = Uint8Array | string;
@@ -30,8 +31,8 @@ export interface Exchange {
   /** True once the client has gone away; answers are then dropped. */
   readonly aborted: boolean;
 
-  /** Value of a header by its lower-case name, '' when absent. Only until the handler returns. */
-  header(name: string): string;
+  /** Value of a header, '' when absent. Only until the handler returns. */
+  header(name: HeaderName): string;
 
   /** The same of a header that is a list, and may come in several lines: all of them, with a comma between. */
   headerList(name: string): string;

@@ -9,8 +9,8 @@ import { InvalidationCounts, type InvalidationFigures } from '../observe/invalid
 import type { Log } from '../observe/log.js';
 import type { Invalidation, Selector } from '../views/fence.js';
 import type { View } from '../views/schema.js';
-import { notReady } from './entry-handlers.js';
 import { wasEmptied } from './entry-origins.js';
+import { notReady } from './entry-writes.js';
 import { voidLeases } from './lease-voiding.js';
 
 export interface InvalidationsOptions {

@@ -6,6 +6,7 @@ import type { RecordStore } from '../lookup/record-store.js';
 import type { AnswerError } from './answer-error.js';
 import { FORWARDED } from './cache-status.js';
 import type { BodySource, Exchange, Headers } from './front.js';
+import { CONTENT_ENCODING, CONTENT_TYPE } from './header-names.js';
 import { readFlag, readQuery } from './query.js';
 import type { RouteHandlers } from './routes.js';
 
@@ -61,8 +62,8 @@ export function streamLines(
 
 /** @throws HeadraceError `unsupported-media-type` unless the body is said to be lines. */
 export function requireLines(exchange: Exchange): void {
-  requireType(exchange.header('content-type'));
-  requireIdentity(exchange.header('content-encoding'));
+  requireType(exchange.header(CONTENT_TYPE));
+  requireIdentity(exchange.header(CONTENT_ENCODING));
 }
 
 function requireType(given: string): void {

@@ -9,6 +9,7 @@ import { JsonWriter } from '../views/json-writer.js';
 import type { View } from '../views/schema.js';
 import type { AnswerError } from './answer-error.js';
 import type { Exchange } from './front.js';
+import { ACCEPT, TIMING } from './header-names.js';
 import type { RouteHandlers } from './routes.js';
 import { Selections } from './selections.js';
 import { TIMING_OFF, type Timing, timingOf } from './server-timing.js';
@@ -41,8 +42,8 @@ class LookupHandler {
 
   lookup(exchange: Exchange, view: View): void {
     const { bodyBytesMax, answerError } = this.#options;
-    const timing = timingOf(exchange.header('headrace-timing'));
-    const media = acceptedMedia(exchange.header('accept'));
+    const timing = timingOf(exchange.header(TIMING));
+    const media = acceptedMedia(exchange.header(ACCEPT));
     exchange.readBody(bodyBytesMax, (body, kept) => {
       try {
         this.#answer(kept, view, body, media, timing);

@@ -4,6 +4,7 @@ import { assert } from '../base/assert.js';
 import type { Problem } from '../base/errors.js';
 import { readWhole } from './body-buffer.js';
 import type { Body, BodySink, BodySource, Exchange, FrontLimits, Headers, ReadyHeaders } from './front.js';
+import type { HeaderName } from './header-names.js';
 import { answerProblem, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
 
 /** `http://host` before the path, as a client sends it to a proxy. */
@@ -94,9 +95,9 @@ export class NodeExchange implements Exchange {
     });
   }
 
-  header(name: string): string {
+  header({ text }: HeaderName): string {
     assert(this.#inHandler, 'headers can be read only until the handler returns');
-    const value = this.#req.headers[name];
+    const value = this.#req.headers[text];
     return Array.isArray(value) ? (value[0] ?? '') : (value ?? '');
   }
 

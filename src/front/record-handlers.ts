@@ -15,6 +15,7 @@ import type { Selection } from '../views/selection.js';
 import type { AnswerError } from './answer-error.js';
 import { CacheStatus, FORWARDED, hitStatus, secondsLeft } from './cache-status.js';
 import type { Exchange, Headers, ReadyHeaders } from './front.js';
+import { ACCEPT, TIMING } from './header-names.js';
 import { HitHeaders } from './hit-headers.js';
 import { Prefixes } from './prefixes.js';
 import type { RouteHandlers } from './routes.js';
@@ -58,8 +59,8 @@ class RecordHandlers {
   }
 
   read(exchange: Exchange, view: View, id: string): void {
-    const timing = timingOf(exchange.header('headrace-timing'));
-    const media = acceptedMedia(exchange.header('accept'));
+    const timing = timingOf(exchange.header(TIMING));
+    const media = acceptedMedia(exchange.header(ACCEPT));
     const selection = this.#selections.forQuery(view, exchange.query);
     if (timing !== TIMING_OFF) timing.lap('parse');
     const nowMs = this.#store.now();

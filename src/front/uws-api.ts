@@ -2,11 +2,6 @@
 
 export type UwsBytes = string | ArrayBuffer | Uint8Array;
 
-/** A header's name as it is taken in fastest: bytes take two thirds of the time of a string. */
-export function nameBytes(name: string): ArrayBuffer {
-  return new TextEncoder().encode(name).buffer;
-}
-
 /** Unusable after the answer is complete or `onAborted` was called: every method then throws. */
 export interface UwsResponse {
   writeStatus(status: UwsBytes): this;

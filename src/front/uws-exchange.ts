@@ -15,15 +15,14 @@ import { assert } from '../base/assert.js';
 import type { Problem } from '../base/errors.js';
 import { readWhole } from './body-buffer.js';
 import type { Body, BodySink, BodySource, Exchange, Headers, ReadyHeaders } from './front.js';
+import { CONTENT_TYPE, type HeaderName } from './header-names.js';
 import { HeldChunks } from './held-chunks.js';
 import { answerProblem, BODY_HELD_UP, HANDLER_FAILED, HANDLER_SILENT } from './problem-answer.js';
 import { statusLine } from './status-line.js';
-import { nameBytes, type UwsRequest, type UwsResponse } from './uws-api.js';
+import type { UwsRequest, UwsResponse } from './uws-api.js';
 
 /** Answers above this are counted as pending until the socket has taken them; smaller ones fit any send buffer. */
 const LARGE_BYTES = 32_768;
-
-const CONTENT_TYPE = nameBytes('content-type');
 
 enum State {
   Open,
@@ -102,9 +101,9 @@ export class UwsExchange implements Exchange {
     setImmediate(() => this.fail(problem));
   }
 
-  header(name: string): string {
+  header({ bytes }: HeaderName): string {
     assert(this.#req !== undefined, 'headers can be read only until the handler returns');
-    return this.#req.getHeader(name);
+    return this.#req.getHeader(bytes);
   }
 
   headerList(name: string): string {
@@ -170,7 +169,7 @@ export class UwsExchange implements Exchange {
   /** True when the answer is with the socket, false when `#writeLarge` goes on. */
   #write(res: UwsResponse, status: number, headers: Headers | ReadyHeaders, body: Body): boolean {
     if (status !== 200) res.writeStatus(statusLine(status));
-    if ('bytes' in headers) res.writeHeader(CONTENT_TYPE, headers.bytes);
+    if ('bytes' in headers) res.writeHeader(CONTENT_TYPE.bytes, headers.bytes);
     else if (headers.length > 0) res.writeHeader(headers[0]!, behindFirstName(headers));
     const closing = this.#closing || this.#front.draining;
     const bodiless = status === 204 || status === 304;

@@ -13,19 +13,10 @@
  */
 import { createServer } from 'node:net';
 import type { Front, FrontLimits, FrontOptions, Handler } from './front.js';
+import { CONTENT_LENGTH, TRANSFER_ENCODING } from './header-names.js';
 import { BAD_FRAMING, BAD_TARGET, HANDLER_FAILED, pathTooLong } from './problem-answer.js';
-import {
-  nameBytes,
-  type UwsApp,
-  type UwsListenSocket,
-  type UwsModule,
-  type UwsRequest,
-  type UwsResponse,
-} from './uws-api.js';
+import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse } from './uws-api.js';
 import { UwsExchange, type UwsFrontState } from './uws-exchange.js';
-
-const CONTENT_LENGTH = nameBytes('content-length');
-const TRANSFER_ENCODING = nameBytes('transfer-encoding');
 
 /** Bytes that are not UTF-8 would all be read as U+FFFD, so that different ids became one. */
 const NOT_ASCII = /[^\0-\x7f]/;
@@ -142,7 +133,11 @@ function isAscii(text: string): boolean {
  */
 function isFramedPlainly(method: string, req: UwsRequest): boolean {
   const bodyExpected = method !== 'GET' && method !== 'HEAD';
-  if (!bodyExpected && req.getHeader(CONTENT_LENGTH) === '' && req.getHeader(TRANSFER_ENCODING) === '') {
+  if (
+    !bodyExpected &&
+    req.getHeader(CONTENT_LENGTH.bytes) === '' &&
+    req.getHeader(TRANSFER_ENCODING.bytes) === ''
+  ) {
     return true;
   }
   let framings = 0;

@@ -55,10 +55,7 @@ export class RecordReader {
     // The arrays are compared, not their buffers: asking an array for its buffer is a call into the engine.
     if (bytes !== this.#bytes) {
       this.#bytes = bytes;
-      this.#buffer = bytes.buffer;
-      this.data = new DataView(this.#buffer);
-      this.words = new Int32Array(this.#buffer, 0, this.#buffer.byteLength >> 2);
-      this.#text = undefined;
+      this.#openBuffer(bytes.buffer);
     }
     this.#start = bytes.byteOffset + offset;
     this.#end = this.#start + length;
@@ -68,6 +65,15 @@ export class RecordReader {
     const nulls = this.#vector(RecordField.nulls, 1);
     this.#nullsAt = this.at;
     this.#nullsEnd = this.at + nulls;
+  }
+
+  /** Arrays of one buffer, as those of shared memory are, need nothing new. */
+  #openBuffer(buffer: ArrayBufferLike): void {
+    if (buffer === this.#buffer) return;
+    this.#buffer = buffer;
+    this.data = new DataView(buffer);
+    this.words = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    this.#text = undefined;
   }
 
   get version(): number {
@@ -131,6 +137,17 @@ export class RecordReader {
 
   string(index: number): string | null {
     return this.locateString(index) ? this.#textAt(this.at, this.length) : null;
+  }
+
+  /** Copies a string as UTF-8 to `into` from `at` on: the place behind it, or -1 when it has no room. Null: nothing. */
+  copyString(index: number, into: Uint8Array, at: number): number {
+    if (!this.locateString(index)) return at;
+    const { at: from, length } = this;
+    if (at + length > into.length) return -1;
+    this.#text ??= Buffer.from(this.#buffer);
+    const text = this.#text;
+    for (let place = 0; place < length; place++) into[at + place] = text[from + place]!;
+    return at + length;
   }
 
   /** The bytes where they lie: a copy must be made of what is to be kept. */

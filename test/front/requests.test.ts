@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { problemOf } from '../../src/base/errors.js';
 import type { Exchange } from '../../src/front/front.js';
+import { ACCEPT } from '../../src/front/header-names.js';
 import { FRONTS, start, until } from './fronts.js';
 
 const echo = (exchange: Exchange) =>
   exchange.respond(
     200,
     ['content-type', 'text/plain'],
-    [exchange.method, exchange.path, exchange.query, exchange.header('accept')].join(' '),
+    [exchange.method, exchange.path, exchange.query, exchange.header(ACCEPT)].join(' '),
   );
 
 describe.each(FRONTS)('%s front: requests', kind => {
@@ -168,7 +169,7 @@ describe.each(FRONTS)('%s front: requests', kind => {
     await raw.request('/1');
     expect((await raw.answer())?.body).toBe('first');
     stale?.respond(200, [], 'stale');
-    expect(() => stale?.header('accept')).toThrow('until the handler returns');
+    expect(() => stale?.header(ACCEPT)).toThrow('until the handler returns');
     await raw.request('/2');
     expect((await raw.answer())?.body).toBe('second');
     expect(raw.rest).toBe('');
